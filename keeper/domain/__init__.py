@@ -1,0 +1,1 @@
+"""The ground floor: units, events, effects, errors. Imports nothing of the house."""

@@ -1,0 +1,195 @@
+"""What happened: frozen facts in the past tense, the only input of the machine.
+
+Everything the world tells us becomes one of these, gets a number and a time (`Entry`) and is
+journaled before it is applied. No event holds an object that JSON cannot carry.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from keeper.domain.units import Address, Hash
+
+
+class Log(NamedTuple):
+    """One log of a block, as the node gave it: hex strings, lower case."""
+
+    address: Address
+    topics: tuple[str, ...]
+    data: str
+    log_index: int
+    transaction: Hash
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The first entry of every journal: what this run begins from."""
+
+    version: str
+    config_digest: str
+    snapshot_file: str
+    snapshot_digest: str
+    next_command_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSealed:
+    """A block with all its logs of the watched addresses, in log order.
+
+    `parent` is the tip we stood on; a branch is announced by `ChainRewound` first. Only a block
+    that was the head when it was sealed (`at_tip`) is decided on: catching up is folding only.
+    """
+
+    chain_id: int
+    number: int
+    hash: Hash
+    parent: Hash
+    timestamp: int
+    base_fee_wei: int
+    gas_limit: int
+    at_tip: bool
+    received_ns: int
+    logs: tuple[Log, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainRewound:
+    """The chain left our branch; `number`/`hash` is the common ancestor we go back to."""
+
+    chain_id: int
+    number: int
+    hash: Hash
+
+
+@dataclass(frozen=True, slots=True)
+class OracleUpdated:
+    """An off-chain stream gave a price for an underlying."""
+
+    source: str
+    underlying: str
+    price_usd: float
+    published_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """Time passed with nothing else to tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneObserved:
+    """A lane as the shell sees it: what it can spend, and how many slots are free."""
+
+    lane: Address
+    state: str
+    balance_wei: int
+    slots_free: int
+
+
+@dataclass(frozen=True, slots=True)
+class PreflightPassed:
+    """`eth_call` of the exact calldata at the decided block hash succeeded."""
+
+    command_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRefused:
+    """The command will not be sent, and provably was not.
+
+    `stage` is where it ended: "observe", "simulate", "preflight", "lane", "cap", "ledger",
+    "expired". `reason` is a classified word (the venue's name of a revert, "no_answer", ...).
+    """
+
+    command_id: int
+    stage: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandCommitted:
+    """Signed bytes and their reservation are durable: from here on the command may be on chain."""
+
+    command_id: int
+    lane: Address
+    nonce: int
+    transaction: Hash
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSent:
+    """At least one route was given the bytes; `accepted` routes said yes."""
+
+    command_id: int
+    transaction: Hash
+    routes: int
+    accepted: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionIncluded:
+    """In a block of our branch, and it succeeded."""
+
+    command_id: int
+    transaction: Hash
+    number: int
+    block: Hash
+    gas_used: int
+    price_wei: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionReverted:
+    """In a block of our branch, and it failed; `reason` is the classified revert."""
+
+    command_id: int
+    transaction: Hash
+    number: int
+    block: Hash
+    gas_used: int
+    price_wei: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionOrphaned:
+    """Its block left the chain: the slot is live again and the bytes are rebroadcast."""
+
+    command_id: int
+    transaction: Hash
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionDropped:
+    """Its slot was consumed by other bytes of ours (a cancel) or by a stranger."""
+
+    command_id: int
+    transaction: Hash
+    reason: str
+
+
+Event = (
+    Started
+    | BlockSealed
+    | ChainRewound
+    | OracleUpdated
+    | Ticked
+    | LaneObserved
+    | PreflightPassed
+    | CommandRefused
+    | CommandCommitted
+    | CommandSent
+    | TransactionIncluded
+    | TransactionReverted
+    | TransactionOrphaned
+    | TransactionDropped
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An event with its place in the one total order; `at_ns` is unix time, nanoseconds."""
+
+    seq: int
+    at_ns: int
+    event: Event

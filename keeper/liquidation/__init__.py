@@ -1,0 +1,1 @@
+"""From breaches to commands: triage, priority, mechanisms, the strategy socket, limits, outbox."""

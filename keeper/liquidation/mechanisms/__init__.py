@@ -1,0 +1,1 @@
+"""How venues liquidate, as pure functions: one file a mechanism."""

@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: pricing, scenarios, revaluation, netting, requirement."""

@@ -1,0 +1,1 @@
+"""What the oracles last said, and whether it may be believed."""

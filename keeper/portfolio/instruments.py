@@ -1,0 +1,91 @@
+"""Names for rows: which account and which instrument a row number means.
+
+Interning only, not chain state: a number once given is never taken back, also not by a reorg,
+and no output depends on the order in which numbers were given.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keeper.domain.units import AccountId, Address
+
+
+class Instrument(NamedTuple):
+    """A listed contract or asset; the tuple order is the canonical order inside an account.
+
+    `kind` is a code of `keeper.margin.book.Kind`; `strike_wad` and `expiry` are 0 where there is
+    none; `address` and `sub_id` are what the venue calls it.
+    """
+
+    venue: str
+    underlying: str
+    kind_rank: int  # options first, so that an expiry's rows stand together
+    expiry: int
+    strike_wad: int
+    kind: int
+    address: Address
+    sub_id: int
+
+
+class Accounts:
+    """(venue, account) to row and back; rows count from 0 in order of first sight."""
+
+    def __init__(self) -> None:
+        self._row: dict[tuple[str, AccountId], int] = {}
+        self._key: list[tuple[str, AccountId]] = []
+
+    def __len__(self) -> int:
+        return len(self._key)
+
+    def row(self, venue: str, account: AccountId) -> int:
+        """Return the account's row, giving it one at first sight."""
+        key = (venue, account)
+        row = self._row.get(key)
+        if row is None:
+            row = self._row[key] = len(self._key)
+            self._key.append(key)
+        return row
+
+    def find(self, venue: str, account: AccountId) -> int | None:
+        """Return the account's row, None where it was never seen."""
+        return self._row.get((venue, account))
+
+    def key(self, row: int) -> tuple[str, AccountId]:
+        """Return (venue, account) of a row."""
+        return self._key[row]
+
+
+class Instruments:
+    """Instrument to row and back, with the canonical rank of each row."""
+
+    def __init__(self) -> None:
+        self._row: dict[Instrument, int] = {}
+        self._key: list[Instrument] = []
+        self._rank: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self._key)
+
+    def row(self, instrument: Instrument) -> int:
+        """Return the instrument's row, giving it one at first sight."""
+        row = self._row.get(instrument)
+        if row is None:
+            row = self._row[instrument] = len(self._key)
+            self._key.append(instrument)
+            self._rank = None
+        return row
+
+    def __getitem__(self, row: int) -> Instrument:
+        return self._key[row]
+
+    @property
+    def rank(self) -> NDArray[np.int64]:
+        """Return each row's place in canonical order, (instrument,); a new listing moves them."""
+        if self._rank is None or len(self._rank) != len(self._key):
+            order = sorted(range(len(self._key)), key=self._key.__getitem__)
+            rank = np.empty(len(order), np.int64)
+            rank[order] = np.arange(len(order))
+            self._rank = rank
+        return self._rank

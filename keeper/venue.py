@@ -1,0 +1,105 @@
+"""The socket a protocol fills: pure, synchronous, arrays where there are many.
+
+The machine knows venues only through this; nothing here assumes EVM margin or any one protocol.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from keeper.domain.effects import Call, Notice
+from keeper.domain.events import BlockSealed, Log
+from keeper.domain.units import AccountId, Address
+from keeper.liquidation.strategy import Bidder, Opportunity, Proposal
+from keeper.margin.book import Book, Flags, Floats, Ints, Market, Method, Result
+
+
+@dataclass(frozen=True, slots=True)
+class VenueBook:
+    """The accounts of one risk contract, ready for margin; all columns are (account,).
+
+    accounts   int64, the venue's account ids, ascending
+    accrued    float64 USD, cash that accrued and is not stored yet: `book.cash` is as stored,
+               which is what the chain's views show; stored plus accrued is what decides
+    attention  True where something may be done even without a breach: a live auction, options
+               that expired and stand unsettled
+    """
+
+    underlying: str
+    accounts: Ints
+    book: Book
+    market: Market
+    method: Method
+    accrued: Floats
+    attention: Flags
+
+
+@dataclass(frozen=True, slots=True)
+class Margined:
+    """A venue book with its results: as the chain's views show it, and as it is."""
+
+    book: VenueBook
+    stored: Result
+    accrued: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A proposal as a call; `sender` is None where anyone may send it."""
+
+    call: Call
+    gas: int
+    sender: Address | None
+
+
+class Venue(Protocol):
+    """One protocol on one chain. Holds no state but tables written through the undo log."""
+
+    @property
+    def name(self) -> str:
+        """Return the configured name: the first half of every account's key."""
+
+    def watch(self) -> tuple[Address, ...]:
+        """Return the addresses whose logs fold into our state."""
+
+    def load(self, snapshot: Mapping[str, Any]) -> None:
+        """Write a snapshot's rows to the tables; raises MalformedRecord."""
+
+    def decode(self, log: Log) -> object | None:
+        """Return the log as a venue event, None for a topic that moves no state of ours.
+
+        Raises UndecodableLog for a known topic with a body that does not fit.
+        """
+
+    def fold(self, event: Any, block: BlockSealed) -> None:
+        """Write an event to the tables, through the undo log only."""
+
+    def accrue(self, timestamp: int) -> None:
+        """Move what time alone moves to `timestamp`: derived values only, never the tables."""
+
+    def books(self) -> Sequence[VenueBook]:
+        """Return every supported account at the accrued timestamp."""
+
+    def unsupported(self) -> int:
+        """Return how many accounts stand under a manager we do not model."""
+
+    def opportunities(self, margined: Margined, breaches: Ints) -> Sequence[Opportunity]:
+        """Return what can be done about accounts (rows of the book) in breach or attention."""
+
+    def bidders(self) -> Sequence[Bidder]:
+        """Return our own accounts with the cash they hold now."""
+
+    def encode(self, opportunity: Opportunity, proposal: Proposal) -> Encoded:
+        """Return the call for a proposal; raises InvariantViolation for an impossible one."""
+
+    def reason(self, data: str) -> str:
+        """Return the classified name of revert data, "unknown" where it is not ours."""
+
+    def quotes(self) -> tuple[tuple[str, str], ...]:
+        """Return (required quote, OK/STALE/SUSPECT/HALTED) at the accrued timestamp."""
+
+    def notices(self) -> Sequence[Notice]:
+        """Return and forget what folding found worth telling."""
+
+    def owned(self) -> tuple[AccountId, ...]:
+        """Return our own accounts: never liquidated by us."""

@@ -1,0 +1,1 @@
+"""Liquidation policies, plugged in by dotted name from config.toml."""
