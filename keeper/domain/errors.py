@@ -139,12 +139,12 @@ class DataError(KeeperError):
 class UndecodableLog(DataError):
     """A log whose topic we know and whose body does not fit it."""
 
-    def __init__(self, address: str, topic: str, index: int, problem: str) -> None:
+    def __init__(self, address: str, topic: str, log_index: int, problem: str) -> None:
         self.address = address
         self.topic = topic
-        self.index = index
+        self.log_index = log_index
         self.problem = problem
-        super().__init__(f"log {index} of {address}, topic {topic}: {problem}")
+        super().__init__(f"log {log_index} of {address}, topic {topic}: {problem}")
 
 
 class MalformedRecord(DataError):

@@ -1,7 +1,8 @@
 """Dutch auction of whole portfolios: price, largest fraction and cash needed as functions of time.
 
 Source: the rules of Derive's DutchAuction (docs/margin.md, "Auction"). Times are unix seconds,
-money is USD, fractions are of the account as it stands now. Knows no chain and no account.
+money is USD, fractions are of the account as it stands now. Floats decide what to offer; the wei
+are the chain's, and a price limit stands between the two. Knows no chain and no account.
 """
 
 from dataclasses import dataclass
@@ -9,15 +10,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class AuctionParameters:
-    """The curve: solvent discount falls start -> cutoff -> 0, insolvent payout rises to |mm|."""
+    """The curve: the share of mark asked falls start -> cutoff -> 0, a payout rises to |mm|."""
 
-    start: float  # share of mark asked at the beginning
-    cutoff: float  # share of mark asked when the fast part ends
+    start: float  # share of mark asked at the beginning, 0..1
+    cutoff: float  # share of mark asked when the fast part ends, 0..start
     fast_s: int
     slow_s: int
     insolvent_s: int
-    fee_rate: float
-    buffer: float
+    fee_rate: float  # share of what must be sold that a start pays to the security module
+    buffer: float  # share of the requirement that a sale must restore on top of it
     mtm_cutoff_usd: float  # below this equity a bid may take everything
 
 
@@ -53,11 +54,9 @@ class Auction:
         return curve.cutoff * (1.0 - slow / curve.slow_s) if slow < curve.slow_s else 0.0
 
     def over(self, at_s: int) -> bool:
-        """Tell whether a solvent auction has run out and can only be converted."""
-        return (
-            not self.insolvent
-            and at_s - self.started_s >= self.parameters.fast_s + self.parameters.slow_s
-        )
+        """Tell whether a solvent auction is past its end: nobody can bid, it can be converted."""
+        length = self.parameters.fast_s + self.parameters.slow_s
+        return not self.insolvent and at_s - self.started_s > length
 
     def can_terminate(self, at_s: int) -> bool:
         """Tell whether anyone may end it; a bid would be refused then."""
@@ -82,15 +81,20 @@ class Auction:
 
     def fraction_max(self, at_s: int) -> float:
         """Return the largest fraction one bid can take: it brings the rest's bm to zero."""
-        if self.insolvent or self.equity_usd < self.parameters.mtm_cutoff_usd:
-            return 1.0
-        discount = self.discount(at_s)
-        bm = min(self.buffered_usd, 0.0)
-        room = bm - self.equity_usd * discount - self.reserved_usd * (1.0 - discount)
-        return min(1.0, bm / room) if room < 0.0 else 1.0
+        return 1.0 if self.insolvent else self._sold_at(self.discount(at_s), self.reserved_usd)
+
+    def start_fee(self) -> float:
+        """Return what starting a solvent auction costs the account: as if sold without discount."""
+        if self.equity_usd <= 0.0:
+            return 0.0
+        return self._sold_at(1.0, 0.0) * self.equity_usd * self.parameters.fee_rate
 
     def cash_needed(self, at_s: int, fraction: float) -> float:
-        """Return the cash a bidder's account must hold for `fraction`, its payment included."""
+        """Return the cash a bidder's account must hold for `fraction`, its payment included.
+
+        A rival may make the auction's scenario worse before the bid lands: a bidder on an
+        insolvent auction asks this of the account's worst scenario.
+        """
         price = self.price(at_s) * fraction
         if self.insolvent:
             return max(0.0, -self.mm_excess_usd * fraction + price)
@@ -101,3 +105,10 @@ class Auction:
         if self.insolvent:
             return fraction * (self.equity_usd - self.price(at_s))
         return fraction * (self.equity_usd - self.reserved_usd) * (1.0 - self.discount(at_s))
+
+    def _sold_at(self, discount: float, reserved_usd: float) -> float:
+        if self.equity_usd < self.parameters.mtm_cutoff_usd:
+            return 1.0
+        bm = min(self.buffered_usd, 0.0)
+        room = bm - self.equity_usd * discount - reserved_usd * (1.0 - discount)
+        return min(1.0, bm / room) if room < 0.0 else 1.0

@@ -1,0 +1,54 @@
+"""The strict order in which breaches are served.
+
+Orders are named functions from an appraised opportunity to a sortable key; every key ends in the
+account id, so that no two are ever equal and replay cannot depend on input order.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from keeper.domain.units import AccountId
+from keeper.liquidation.strategy import Appraisal, Opportunity, Service
+
+
+class Appraised(NamedTuple):
+    """An opportunity and what its strategy thinks serving it is worth."""
+
+    opportunity: Opportunity
+    appraisal: Appraisal
+
+
+Key = tuple[int, float, str, AccountId]
+Order = Callable[[Appraised], Key]
+
+# Services that stop a loss come before those that earn: an auction nobody started cannot be bid.
+TIER = {
+    Service.START: 0,
+    Service.SETTLE_OPTIONS: 0,
+    Service.CONVERT: 1,
+    Service.TERMINATE: 1,
+    Service.UPDATE_SCENARIO: 1,
+    Service.BID: 2,
+}
+
+
+def by_excess(appraised: Appraised) -> Key:
+    """Order by the excess itself, the most negative first."""
+    opportunity, appraisal = appraised
+    tier = TIER[appraisal.service]
+    return (tier, opportunity.excess_usd, opportunity.venue, opportunity.account)
+
+
+def by_net_profit(appraised: Appraised) -> Key:
+    """Order by profit less risk for each unit of gas, so that no huge one heads every block."""
+    opportunity, appraisal = appraised
+    worth = (appraisal.profit_usd - appraisal.risk_usd) / max(appraisal.gas, 1)
+    return (TIER[appraisal.service], -worth, opportunity.venue, opportunity.account)
+
+
+ORDERS: dict[str, Order] = {"excess": by_excess, "net_profit": by_net_profit}
+
+
+def prioritise(appraised: Sequence[Appraised], order: Order) -> list[Appraised]:
+    """Return them in strict order, first to be served first."""
+    return sorted(appraised, key=order)
