@@ -1,0 +1,171 @@
+"""Derive's PMRM_2 portfolio margin for all accounts at once, in plain numpy.
+
+The compiler-free path: every listed option is priced once per scenario, accounts are sparse
+rows over that ladder. No account by name, no chain. Formulae: Derive v2's portfolio manager
+PMRM_2; section numbers here are those of the venue's specification (2.1 to 2.7).
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from keeper.margin.book import Book, Floats, Ints, Kind, Market, Result
+from keeper.margin.methods.pmrm2_exposure import Exposure, exposures
+from keeper.margin.methods.pmrm2_parameters import (
+    BasisContingency,
+    Collateral,
+    MarginFactors,
+    OtherContingencies,
+    Pmrm2Parameters,
+    Scenario,
+    SkewShock,
+    VolShock,
+    VolShockRange,
+)
+from keeper.margin.netting import sums
+from keeper.margin.pricing import black76_sensitivities
+
+
+__all__ = [
+    "BasisContingency",
+    "Collateral",
+    "MarginFactors",
+    "OtherContingencies",
+    "Pmrm2",
+    "Pmrm2Parameters",
+    "Scenario",
+    "SkewShock",
+    "VolShock",
+    "VolShockRange",
+]
+
+CHUNK_ROWS: Final = 65_536  # temporaries stay near a few MiB and inside the cache
+
+
+class Pmrm2:
+    """`keeper.margin.book.Method` by PMRM_2; see `Pmrm2Parameters` for what can be set.
+
+    An account is undefined where it holds an unusable instrument, where the chain would
+    overflow (a strike below one wei of the forward under a skew scenario), where any number it
+    needs is not finite, and everywhere while spot or stable has no positive value: the chain
+    reads both for every account.
+    """
+
+    def __init__(self, parameters: Pmrm2Parameters, chunk_rows: int = CHUNK_ROWS) -> None:
+        if not parameters.scenarios:
+            raise ValueError("scenarios: none given; PMRM_2 needs at least one")
+        self.parameters = parameters
+        self._chunk_rows = chunk_rows
+
+    @property
+    def name(self) -> str:
+        """Return the methodology's name."""
+        return "derive-pmrm2"
+
+    @property
+    def scenarios(self) -> int:
+        """Return how many indexed scenarios there are."""
+        return len(self.parameters.scenarios)
+
+    @np.errstate(all="ignore")  # no number is no error: it becomes `defined` False
+    def require(self, book: Book, market: Market) -> Result:
+        """Return every account's requirement (section 2.7); `worst` = the first worst index."""
+        n = book.accounts
+        equity, mm, im, gross = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
+        worst, defined = np.full(n, self.scenarios, np.int64), np.zeros(n, np.bool_)
+        other, margin = self.parameters.other, self.parameters.margin
+        depeg = max(0.0, other.peg_loss_threshold - market.stable) * other.peg_loss_factor
+        for first, last, chunk in self._chunks(book, market):
+            here = slice(first, last)
+            span = chunk.basis.copy()
+            for index in range(self.scenarios):
+                pnl = chunk.pnl(index)
+                worst[here][pnl < span] = index
+                np.minimum(span, pnl, out=span)  # lets NaN through, to be caught below
+            equity[here] = chunk.equity
+            mm[here] = chunk.mm_contingency - span * margin.mm_factor
+            im[here] = (
+                chunk.mm_contingency + chunk.im_contingency - span * (margin.im_factor + depeg)
+            )
+            gross[here], defined[here] = chunk.gross, chunk.defined
+        defined &= np.isfinite(equity) & np.isfinite(mm) & np.isfinite(im) & np.isfinite(gross)
+        worst[~defined] = 0
+        for column in (equity, mm, im, gross):
+            column[~defined] = 0.0
+        return Result(equity, mm, im, worst, gross, defined)
+
+    @np.errstate(all="ignore")  # no number is no error: it becomes `defined` False
+    def ladder(self, book: Book, market: Market) -> Floats:
+        """Return stressed P&L, USD, (account, scenario + 1); the last column is the basis."""
+        pnl = np.zeros((book.accounts, self.scenarios + 1))
+        for first, last, chunk in self._chunks(book, market):
+            for index in range(self.scenarios):
+                pnl[first:last, index] = chunk.pnl(index)
+            pnl[first:last, -1] = chunk.basis
+            pnl[first:last][~chunk.defined] = 0.0
+        pnl[~np.isfinite(pnl).all(axis=1)] = 0.0
+        return pnl
+
+    @np.errstate(all="ignore")  # no number is no error: it becomes `defined` False
+    def under_scenario(self, book: Book, market: Market, scenario: Ints) -> Floats:
+        """Return the excess, USD, (account,), as if each account's `scenario` were the only one."""
+        if np.any((scenario < 0) | (scenario >= self.scenarios)):
+            raise ValueError(f"scenario: outside 0..{self.scenarios - 1}; pass an indexed one")
+        excess = np.zeros(book.accounts)
+        for first, last, chunk in self._chunks(book, market):
+            asked = scenario[first:last]
+            span = chunk.basis.copy()
+            for index in np.flatnonzero(np.bincount(asked, minlength=self.scenarios)):
+                span = np.where(asked == index, np.minimum(span, chunk.pnl(int(index))), span)
+            required = chunk.mm_contingency - span * self.parameters.margin.mm_factor
+            value = chunk.equity - required
+            excess[first:last] = np.where(chunk.defined & np.isfinite(value), value, 0.0)
+        return excess
+
+    @np.errstate(all="ignore")  # no number is no error: it becomes `defined` False
+    def greeks(self, book: Book, market: Market) -> Floats:
+        """Return delta (coins), gamma, vega (per 1.0 of vol), theta (a year), (account, 4).
+
+        Spot moves as in a scenario: the variable part of each forward, the perpetual and the
+        risk-cancelling collateral move in proportion.
+        """
+        totals = np.zeros((book.accounts, 4))
+        unit = _unit_greeks(self.parameters, market)
+        for first, last, chunk in self._chunks(book, market):
+            legs = chunk.legs
+            for index in range(4):
+                weights = legs.quantity * unit[index][legs.instrument]
+                totals[first:last, index] = sums(legs.account, weights, last - first)
+            totals[first:last][~chunk.defined] = 0.0
+        totals[~np.isfinite(totals).all(axis=1)] = 0.0
+        return totals
+
+    def _chunks(self, book: Book, market: Market) -> Iterator[tuple[int, int, Exposure]]:
+        return exposures(self.parameters, book, market, self._chunk_rows)
+
+
+def _unit_greeks(parameters: Pmrm2Parameters, market: Market) -> Floats:
+    """Return the Greeks of one unit of each instrument, (4, instrument)."""
+    listing, spot = market.listing, market.spot[parameters.underlying]
+    unit = np.zeros((4, len(listing.kind)))
+    options = np.flatnonzero(listing.kind <= Kind.PUT)
+    expiry = listing.expiry[options]
+    variable = market.forward_variable[expiry]
+    option = black76_sensitivities(
+        market.forward_fixed[expiry] + variable,
+        listing.strike[options],
+        market.seconds[expiry],
+        market.vol[options],
+        market.rate[expiry],
+        listing.kind[options] == Kind.CALL,
+    )
+    share = variable / spot  # USD of forward per USD of spot
+    unit[0, options], unit[1, options] = option.delta * share, option.gamma * share * share
+    unit[2, options], unit[3, options] = option.vega, option.theta
+    perpetual = listing.kind == Kind.PERPETUAL
+    unit[0, perpetual] = market.perp_price[parameters.underlying] / spot
+    base = np.flatnonzero(listing.kind == Kind.BASE)
+    cancelling = np.array([each.risk_cancelling for each in parameters.collateral], np.bool_)
+    unit[0, base] = np.where(cancelling, market.price[base] / (market.stable * spot), 0.0)
+    return unit
