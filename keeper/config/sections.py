@@ -1,0 +1,129 @@
+"""What config.toml may say: one frozen class a section, units in the names, secrets by reference.
+
+Where a room has its own parameter class, that class is the section: `[fees]`, `[caps]`, `[limits]`,
+`[cooldown]`, `[reader]` and every `[venues.<name>]`. Must not know files or how values are checked.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import Field
+
+from keeper.chain.fees import FeeParameters
+from keeper.chain.reader import ReaderConfig
+from keeper.chain.rows import CapParameters
+from keeper.domain.units import Hash
+from keeper.liquidation.limits import LimitParameters
+from keeper.liquidation.outbox import CooldownRule
+from keeper.protocols.derive.wiring import DeriveConfig
+
+
+Mode = Literal["observe", "simulate", "live"]
+Count = Annotated[int, Field(ge=1)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Text = Annotated[str, Field(min_length=1)]
+BlockHash = Annotated[Hash, Field(pattern="^0x[0-9a-f]{64}$")]
+# Names of venues are labels of metrics and parts of keys.
+Name = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,31}$")]
+
+# A table `[venues.<name>]` says `protocol = "<word>"`; the rest of it is that protocol's class.
+PROTOCOLS: Final[dict[str, type[DeriveConfig]]] = {"derive": DeriveConfig}
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperSection:
+    """What the process is for, and where it keeps what it must remember."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    data_dir: Text
+    mode: Mode = "observe"
+    tick_ms: Count = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSection:
+    """One chain and its endpoints; URLs may hold secrets and are never printed."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    chain_id: Count
+    watch_url: Annotated[str, Field(pattern="^wss?://.")] = field(repr=False)
+    read_url: Annotated[str, Field(pattern="^(https?|wss?)://.")] | None = field(
+        default=None, repr=False
+    )
+    send_urls: tuple[Annotated[str, Field(pattern="^(https?|wss?)://.")], ...] = field(
+        default=(), repr=False
+    )
+    genesis_hash: BlockHash | None = None
+    block_time_ms: Count = 2_000
+    poll_interval_ms: Count = 1_000
+    call_deadline_ms: Count = 2_000
+    stall_blocks: Count = 3
+    finality_blocks: Count = 64
+
+
+@dataclass(frozen=True, slots=True)
+class LaneSection:
+    """One sending address: where its key lies, and how many nonces may be open at once."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    key_file: Text
+    password_file: Text | None = None
+    in_flight_max: Annotated[int, Field(ge=1, le=16)] = 8
+
+
+@dataclass(frozen=True, slots=True)
+class StrategySection:
+    """Which policy decides what is worth doing; `parameters` are its own business."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+    order: Text = "excess"
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetrySection:
+    """Where metrics and health are served, how much is logged, and when silence is red."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    listen_host: Text = "127.0.0.1"
+    listen_port: Port = 9_464
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    head_age_blocks_max: Count = 5
+    progress_age_ms_max: Count = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSection:
+    """How large the event journal may grow; at the total the run ends rather than drop entries."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    file_bytes_max: Annotated[int, Field(ge=65_536)] = 256 * 1024 * 1024
+    total_bytes_max: Annotated[int, Field(ge=65_536)] = 16 * 1024 * 1024 * 1024
+    sync_ms: Count = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole of config.toml, checked."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    keeper: KeeperSection
+    chain: ChainSection
+    strategy: StrategySection
+    venues: dict[Name, DeriveConfig]
+    lanes: tuple[LaneSection, ...] = ()
+    fees: FeeParameters = field(default_factory=FeeParameters)
+    caps: CapParameters = field(default_factory=CapParameters)
+    limits: LimitParameters = field(default_factory=LimitParameters)
+    cooldown: CooldownRule = field(default_factory=CooldownRule)
+    reader: ReaderConfig = field(default_factory=ReaderConfig)
+    telemetry: TelemetrySection = field(default_factory=TelemetrySection)
+    journal: JournalSection = field(default_factory=JournalSection)
