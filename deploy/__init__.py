@@ -1,0 +1,1 @@
+"""What puts the keeper somewhere: the development network, images, units and dashboards."""
