@@ -23,7 +23,7 @@ FUNCTION_LINES_MAX = 60
 FILE_LINES_MAX = 400
 BANNED_CALLS = {"id", "hash", "print", "input", "open", "exec", "eval"}
 BANNED_NAMES = {"util", "utils", "helper", "helpers", "common", "misc", "manager", "base"}
-LEFT_OPEN = ("TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error")
+LEFT_OPEN = ("TO" + "DO", "FIX" + "ME", "XX" + "X", "raise NotImplemented" + "Error")
 
 
 def sources(*places: str, top: str = "keeper") -> list[Path]:
