@@ -23,7 +23,7 @@ from keeper.domain.events import (
     TransactionOrphaned,
     TransactionReverted,
 )
-from keeper.domain.units import Address
+from keeper.domain.units import Address, Hash
 from keeper.liquidation.limits import LimitParameters, spend_cap_wei
 from keeper.liquidation.outbox import CooldownRule, Live, Outbox
 from keeper.liquidation.priority import ORDERS, Appraised, prioritise
@@ -63,6 +63,7 @@ class Machine:
         self.venues = tuple(venues)
         self.outbox = Outbox(parameters.cooldown)
         self.margined: dict[str, list[Margined]] = {}  # of the last decided block, by venue
+        self.decided: tuple[int, Hash] | None = None  # the block `margined` is of
         self.lanes: dict[Address, LaneObserved] = {}
         self._strategies = strategies
         self._venue_at: dict[Address, Venue] = {}
@@ -188,6 +189,7 @@ class Machine:
     # ── deciding ──
 
     def _decide_block(self, block: BlockSealed, notices: tuple[Notice, ...]) -> Effects:
+        self.decided = (block.number, block.hash)
         limits = self.parameters.limits
         bidders = [bidder for venue in self.venues for bidder in venue.bidders()]
         price = block.base_fee_wei + limits.tip_max_wei

@@ -1,0 +1,5 @@
+"""The composition root: the one place where concrete classes meet.
+
+`running` builds and runs a keeper, `checking` looks at everything a run would need and says the
+cure, `replaying` re-applies a recorded journal. `assembly` is what they share.
+"""

@@ -1,0 +1,126 @@
+"""The pure side from a configuration: portfolio, venues, strategies, machine; files' places.
+
+Run and replay build the same machine here, or a replay would prove nothing.
+"""
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+
+from keeper.config import Config
+from keeper.domain.errors import ConfigError, MalformedRecord
+from keeper.domain.units import Address, Hash
+from keeper.liquidation.priority import ORDERS
+from keeper.liquidation.strategy import Strategy
+from keeper.machine import Machine, MachineParameters
+from keeper.portfolio.state import Portfolio
+from keeper.protocols.derive.derive import Derive
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where one keeper keeps what it must remember, under `[keeper] data_dir`."""
+
+    root: Path
+
+    @property
+    def journal(self) -> Path:
+        """Return the folder of journal files."""
+        return self.root / "journal"
+
+    @property
+    def snapshots(self) -> Path:
+        """Return the folder of snapshot files."""
+        return self.root / "snapshots"
+
+    @property
+    def ledger(self) -> Path:
+        """Return the ledger's file."""
+        return self.root / "ledger.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """The pure side of one keeper."""
+
+    portfolio: Portfolio
+    venues: tuple[Derive, ...]
+    machine: Machine
+
+
+def assemble(config: Config) -> Core:
+    """Return the pure side, empty: no snapshot is loaded yet. Raises ConfigError."""
+    if config.strategy.order not in ORDERS:
+        cure = f"use one of: {', '.join(ORDERS)}"
+        raise ConfigError("strategy.order", config.strategy.order, cure)
+    portfolio = Portfolio()
+    venues = tuple(Derive(each, portfolio) for each in config.venues.values())
+    strategy = load_strategy(config.strategy.name, config.strategy.parameters)
+    parameters = MachineParameters(
+        chain_id=config.chain.chain_id,
+        order=config.strategy.order,
+        limits=config.limits,
+        cooldown=config.cooldown,
+    )
+    machine = Machine(parameters, portfolio, venues, {each.name: strategy for each in venues})
+    return Core(portfolio, venues, machine)
+
+
+def load_strategy(name: str, parameters: Mapping[str, Any]) -> Strategy:
+    """Return the policy named "module:Class", given its own parameters; raises ConfigError."""
+    module_name, _, class_name = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        cure = f"cannot be imported ({error}); name an importable module:Class"
+        raise ConfigError("strategy.name", name, cure) from error
+    found = getattr(module, class_name, None)
+    if not inspect.isclass(found):
+        known = [each for each, value in vars(module).items() if inspect.isclass(value)]
+        cure = f"{module_name} has no class {class_name}; it has {', '.join(sorted(known))}"
+        raise ConfigError("strategy.name", name, cure)
+    return cast("Strategy", found(**parameters))
+
+
+def load_snapshot(core: Core, document: Mapping[str, Any]) -> tuple[int, Hash]:
+    """Write a snapshot of all venues into the empty tables; return the block it is of.
+
+    Raises MalformedRecord.
+    """
+    try:
+        number, block = int(document["number"]), str(document["hash"])
+        venues = dict(document["venues"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedRecord("snapshot", 0, f"not a snapshot of ours: {error!r}") from error
+    core.portfolio.undo.begin(number, block)
+    for venue in core.venues:
+        if venue.name not in venues:
+            raise MalformedRecord("snapshot", 0, f"holds nothing of venue {venue.name}")
+        venue.load(venues[venue.name])
+    return number, block
+
+
+def read_snapshot(path: Path) -> dict[str, Any]:
+    """Return a snapshot file's document; raises MalformedRecord."""
+    try:
+        document = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise MalformedRecord(str(path), 0, f"cannot be read: {error}") from error
+    if not isinstance(document, dict):
+        raise MalformedRecord(str(path), 0, "not a snapshot of ours")
+    return document
+
+
+def targets(config: Config) -> frozenset[Address]:
+    """Return the contracts that a lane may ever call: the signer refuses everything else."""
+    found: dict[Address, None] = {}
+    for venue in config.venues.values():
+        found.update(dict.fromkeys((venue.auction, *venue.managers)))
+        if venue.auction_utils is not None:
+            found[venue.auction_utils] = None
+    return frozenset(found)

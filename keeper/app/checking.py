@@ -1,0 +1,163 @@
+"""`keeper check`: everything a run would need, looked at one by one, each with its cure.
+
+Sends nothing and writes nothing.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from keeper.app.assembly import assemble
+from keeper.app.running import load_signers
+from keeper.chain.endpoints import EndpointConfig
+from keeper.chain.http import RpcHttp
+from keeper.chain.reader import NodeReader
+from keeper.chain.websocket import RpcSocket
+from keeper.config import Config, describe
+from keeper.domain.errors import EndpointError, KeeperError, OperatorError
+from keeper.domain.units import Address, Hash
+from keeper.runtime.clock import SystemClock
+
+
+LANE_BALANCE_LOW_WEI = 10**17
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: what, whether it is right, and what was found (with the cure)."""
+
+    what: str
+    good: bool
+    found: str
+    exit_code: int = 0
+
+    def line(self) -> str:
+        """Return the finding as the operator reads it."""
+        return f"{'ok  ' if self.good else 'BAD '} {self.what}: {self.found}"
+
+
+async def check(config: Config) -> AsyncIterator[Finding]:
+    """Look at everything in order; a later look may need an earlier one to be good."""
+    yield Finding("config", True, f"{len(describe(config))} values, mode {config.keeper.mode}")
+    try:
+        assemble(config)
+        yield Finding("strategy", True, config.strategy.name)
+    except OperatorError as error:
+        yield Finding("strategy", False, str(error), error.exit_code)
+    yield _data_dir(Path(config.keeper.data_dir))
+    async with AsyncExitStack() as stack:
+        reader: NodeReader | None = None
+        async for finding, found in _endpoints(config, stack):
+            reader = reader or found
+            yield finding
+        if reader is None:
+            return
+        async for finding in _contracts(config, reader):
+            yield finding
+        async for finding in _lanes(config, reader):
+            yield finding
+
+
+def _data_dir(path: Path) -> Finding:
+    where = path if path.exists() else path.parent
+    good = where.is_dir()
+    found = f"{path.resolve()}" if good else f"{where.resolve()} is no folder; make it"
+    return Finding("data_dir", good, found, 0 if good else 74)
+
+
+def _urls(config: Config) -> Iterator[tuple[str, str]]:
+    chain = config.chain
+    yield "watch", chain.watch_url
+    if chain.read_url is not None:
+        yield "read", chain.read_url
+    yield from ((f"send{index}", url) for index, url in enumerate(chain.send_urls))
+
+
+async def _endpoints(
+    config: Config, stack: AsyncExitStack
+) -> AsyncIterator[tuple[Finding, NodeReader | None]]:
+    """Connect to each endpoint; the reader is of one that answers and is on our chain."""
+    for name, url in _urls(config):
+        what = f"endpoint {name}"
+        try:
+            link = _open(name, url, config)
+            await stack.enter_async_context(link)
+            deadline_s = config.chain.call_deadline_ms / 1000
+            chain_id = int(str(await link.call("eth_chainId", [], deadline_s=deadline_s)), 16)
+            reader = NodeReader(link, config.reader)
+            head = await reader.header("latest")
+        except (EndpointError, ValueError) as error:
+            yield Finding(what, False, f"{error}; start the node or correct its URL", 66), None
+            continue
+        if chain_id != config.chain.chain_id:
+            cure = f"chain id is {chain_id}, chain.chain_id says {config.chain.chain_id}"
+            yield Finding(what, False, f"{cure}; correct one of them", 66), None
+            continue
+        yield Finding(what, True, f"chain {chain_id}, head {head.number}"), reader
+
+
+def _open(name: str, url: str, config: Config) -> RpcSocket | RpcHttp:
+    endpoint = EndpointConfig(name, url, config.chain.chain_id)
+    if url.startswith("ws"):
+        return RpcSocket(name, endpoint.url, SystemClock())
+    return RpcHttp(name, endpoint.url)
+
+
+async def _contracts(config: Config, reader: NodeReader) -> AsyncIterator[Finding]:
+    """Look for code at every configured address."""
+    head = await reader.header("latest")
+    for venue_name, venue in config.venues.items():
+        named: list[tuple[str, Address]] = [
+            ("sub_accounts", venue.sub_accounts),
+            ("cash", venue.cash),
+            ("auction", venue.auction),
+            *((f"managers[{index}]", each) for index, each in enumerate(venue.managers)),
+        ]
+        if venue.auction_utils is not None:
+            named.append(("auction_utils", venue.auction_utils))
+        if venue.data_submitter is not None:
+            named.append(("data_submitter", venue.data_submitter))
+        for key, address in named:
+            yield await _code(f"venues.{venue_name}.{key}", address, head.hash, reader)
+
+
+async def _code(what: str, address: Address, block: Hash, reader: NodeReader) -> Finding:
+    try:
+        code = await reader.code(address, block)
+    except EndpointError as error:
+        return Finding(what, False, str(error), 66)
+    if code == "0x":
+        cure = f"no code at {address}; correct the address or the chain"
+        return Finding(what, False, cure, 66)
+    return Finding(what, True, f"{address}, {len(code) // 2 - 1} bytes of code")
+
+
+async def _lanes(config: Config, reader: NodeReader) -> AsyncIterator[Finding]:
+    """Read every key and look at its balance and code."""
+    if not config.lanes:
+        good = config.keeper.mode != "live"
+        yield Finding("lanes", good, "none configured: nothing can be sent", 0 if good else 64)
+        return
+    try:
+        signers = await load_signers(config)
+    except KeeperError as error:
+        exit_code = error.exit_code if isinstance(error, OperatorError) else 70
+        yield Finding("lanes", False, str(error), exit_code)
+        return
+    head = await reader.header("latest")
+    for signer in signers:
+        what = f"lane {signer.address}"
+        try:
+            balance = await reader.balance(signer.address, head.hash)
+            code = await reader.code(signer.address, head.hash)
+        except EndpointError as error:
+            yield Finding(what, False, str(error), 66)
+            continue
+        if code != "0x":
+            yield Finding(what, False, "is a contract or delegated; use a plain account", 66)
+        elif balance < LANE_BALANCE_LOW_WEI:
+            cure = f"balance {balance / 1e18:.4f} of the gas token is low; fund it"
+            yield Finding(what, False, cure, 66)
+        else:
+            yield Finding(what, True, f"balance {balance / 1e18:.4f} of the gas token")

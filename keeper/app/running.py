@@ -1,0 +1,314 @@
+"""`keeper run`: endpoints, snapshot, machine, executor and telemetry, joined and supervised.
+
+A run whose chain went further away than can be undone or caught up with begins again from a fresh
+snapshot; everything that must survive that is in the ledger.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from keeper import __version__
+from keeper.app.assembly import Core, Places, assemble, load_snapshot, targets
+from keeper.app.snapshots import take_snapshot
+from keeper.chain.branch import GapTooDeep
+from keeper.chain.endpoints import Endpoint, EndpointConfig
+from keeper.chain.follower import FollowParameters
+from keeper.chain.heads import HeadFollower, HeadsConfig
+from keeper.chain.lanes import LaneParameters
+from keeper.chain.ledger import Ledger
+from keeper.chain.modes import ObservingExecutor, SimulatingExecutor
+from keeper.chain.preflight import Preflight, PreflightParameters
+from keeper.chain.reader import NodeReader
+from keeper.chain.routes import PublicRoute
+from keeper.chain.sender import ExecutionParameters, LaneExecutor, Surroundings
+from keeper.chain.signer import LocalSigner, load_signer
+from keeper.config import Config, config_digest
+from keeper.domain.effects import Effects, Notice
+from keeper.domain.errors import ChainMismatch, KeeperError
+from keeper.domain.events import BlockSealed, Entry, Event, LaneObserved, Started
+from keeper.domain.units import Address
+from keeper.ports import Clock, Executor, Header, Observer, Post, Timing
+from keeper.runtime.clock import SystemClock, Ticker
+from keeper.runtime.engine import Engine
+from keeper.runtime.inbox import Inbox
+from keeper.runtime.journal import FileJournal, JournalLimits
+from keeper.runtime.supervisor import Ended, Parts, Supervisor
+from keeper.telemetry.health import Health, HealthLimits, HealthServer
+from keeper.telemetry.logging import Lines
+from keeper.telemetry.metrics import LoopLag, Metrics
+
+
+# From whom calls are tried in mode "simulate" where no lane is configured.
+NOBODY: Address = "0x" + 39 * "0" + "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """The three observers, and what serves them; an `Observer` itself."""
+
+    lines: Lines
+    metrics: Metrics
+    health: Health
+
+    def observe(self, entry: Entry, effects: Effects, timing: Timing) -> None:
+        """Show an applied entry to all of them."""
+        observers: tuple[Observer, ...] = (self.lines, self.metrics, self.health)
+        for observer in observers:
+            observer.observe(entry, effects, timing)
+        if isinstance(entry.event, LaneObserved):
+            self.health.release("recovery")  # the executor tells of lanes once it has recovered
+        for notice in effects.notices:
+            if notice.kind == "venue_halted":
+                self.health.hold("venue", str(dict(notice.fields).get("problem", "halted")))
+
+    def survived(self, word: str, error: KeeperError) -> None:
+        """Tell of a failure that was survived."""
+        fields = (("error", type(error).__name__), ("problem", str(error)))
+        self.lines.tell(Notice(f"{word}_failed", "warning", fields))
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The endpoints of a run, each kept connected by its own task."""
+
+    watch: Endpoint
+    read: Endpoint
+    send: tuple[Endpoint, ...]
+    tasks: tuple[asyncio.Task[None], ...]
+
+    async def run(self) -> None:
+        """Wait for the first endpoint that fails for good; a `Service` of the supervisor."""
+        done, _ = await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+
+class Heads:
+    """The follower as a source, with the executor told of every head after it was posted."""
+
+    def __init__(self, follower: HeadFollower, executor: Executor) -> None:
+        self.lost: GapTooDeep | None = None
+        self.stop = asyncio.Event()
+        self._follower = follower
+        self._executor = executor
+
+    async def run(self, post: Post) -> None:
+        """Follow until cancelled, or until only a new snapshot helps (then `lost` says why)."""
+
+        def post_and_tell(event: Event) -> None:
+            post(event)
+            if isinstance(event, BlockSealed) and isinstance(self._executor, LaneExecutor):
+                self._executor.on_block(event.number, event.hash)
+
+        try:
+            await self._follower.run(post_and_tell)
+        except GapTooDeep as lost:
+            self.lost = lost
+            self.stop.set()
+            await asyncio.get_running_loop().create_future()
+
+
+async def run(config: Config) -> Ended:
+    """Run a keeper until it is told to stop or must not go on; return how it ended."""
+    clock = SystemClock()
+    lines = Lines(clock, config.telemetry.log_level)
+    try:
+        while True:
+            ended = await _run_once(config, clock, lines)
+            if ended is not None:
+                return ended
+    finally:
+        lines.close()
+
+
+async def _run_once(config: Config, clock: Clock, lines: Lines) -> Ended | None:
+    """Run from a fresh snapshot; None where another one is needed."""
+    places = Places(Path(config.keeper.data_dir))
+    core = assemble(config)
+    telemetry = Telemetry(lines, Metrics(), _health(config, clock))
+    async with AsyncExitStack() as stack:
+        links = await _connect(config, clock, stack)
+        reader = NodeReader(links.read, config.reader)
+        taken = await take_snapshot(config, reader, places, lines)
+        load_snapshot(core, taken.document)
+        follower = _follow(config, clock, links, taken.header, core)
+        executor, next_id = await _execute(config, clock, links, core, telemetry, places, stack)
+        heads = Heads(follower, executor)
+        journal = FileJournal(
+            places.journal,
+            f"{taken.header.number}-{clock.now_ns()}",
+            clock,
+            JournalLimits(
+                config.journal.file_bytes_max,
+                config.journal.total_bytes_max,
+                config.journal.sync_ms,
+            ),
+        )
+        inbox = Inbox(clock)
+        inbox.post(Started(__version__, config_digest(config), taken.file, taken.digest, next_id))
+        _watch(telemetry.metrics, journal, inbox, follower)
+        parts = Parts(
+            inbox=inbox,
+            engine=Engine(inbox, core.machine, journal, executor, telemetry, clock),
+            journal=journal,
+            executor=executor,
+            sources={"heads": heads, "ticker": Ticker(config.keeper.tick_ms)},
+            services={
+                "endpoints": links,
+                "health": HealthServer(
+                    telemetry.health,
+                    telemetry.metrics,
+                    clock,
+                    config.telemetry.listen_host,
+                    config.telemetry.listen_port,
+                ),
+                "loop_lag": LoopLag(telemetry.metrics, clock),
+            },
+            tell=lines.tell,
+        )
+        return await _supervise(Supervisor(parts), heads, lines)
+
+
+async def _supervise(supervisor: Supervisor, heads: Heads, lines: Lines) -> Ended | None:
+    """Run to the end; None where the follower lost the chain and a new snapshot is needed."""
+
+    async def stop_when_lost() -> None:
+        await heads.stop.wait()
+        supervisor.stop()
+
+    waiting = asyncio.create_task(stop_when_lost())
+    try:
+        ended = await supervisor.run()
+    finally:
+        waiting.cancel()
+    if heads.lost is None or ended.exit_code != 0:
+        return ended
+    lines.tell(Notice("new_snapshot_needed", "warning", (("problem", str(heads.lost)),)))
+    return None
+
+
+def _health(config: Config, clock: Clock) -> Health:
+    age_ms = config.telemetry.head_age_blocks_max * config.chain.block_time_ms
+    health = Health(clock, HealthLimits(age_ms, config.telemetry.progress_age_ms_max))
+    if config.keeper.mode != "live":
+        health.release("recovery")  # nothing is sent, so there is nothing to recover
+    return health
+
+
+async def _connect(config: Config, clock: Clock, stack: AsyncExitStack) -> Links:
+    """Connect every endpoint and verify its chain; raises ChainMismatch."""
+    chain = config.chain
+
+    def endpoint(name: str, url: str) -> Endpoint:
+        return Endpoint(EndpointConfig(name, url, chain.chain_id, chain.genesis_hash), clock)
+
+    watch = endpoint("watch", chain.watch_url)
+    read = endpoint("read", chain.read_url) if chain.read_url is not None else watch
+    send = tuple(endpoint(f"send{index}", url) for index, url in enumerate(chain.send_urls))
+    every: dict[str, Endpoint] = {each.name: each for each in (watch, read, *send)}
+    tasks = tuple(
+        asyncio.create_task(each.run(), name=f"endpoint {name}") for name, each in every.items()
+    )
+    stack.push_async_callback(_end, tasks)
+    for each in (watch, read):
+        await _up(each, tasks)
+    return Links(watch, read, send, tasks)
+
+
+async def _up(endpoint: Endpoint, tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Wait until an endpoint is up, or raise what ended any of them for good."""
+    up = asyncio.create_task(endpoint.up())
+    try:
+        done, _ = await asyncio.wait({up, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        up.cancel()
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _follow(config: Config, clock: Clock, links: Links, start: Header, core: Core) -> HeadFollower:
+    chain = config.chain
+    heads = HeadsConfig(
+        block_time_ms=chain.block_time_ms,
+        poll_interval_ms=chain.poll_interval_ms,
+        call_deadline_ms=chain.call_deadline_ms,
+        stall_blocks=chain.stall_blocks,
+    )
+    addresses = [address for venue in core.venues for address in venue.watch()]
+    return HeadFollower(links.watch, clock, heads, chain.chain_id, start, addresses)
+
+
+async def _execute(
+    config: Config,
+    clock: Clock,
+    links: Links,
+    core: Core,
+    telemetry: Telemetry,
+    places: Places,
+    stack: AsyncExitStack,
+) -> tuple[Executor, int]:
+    """Return the mode's executor and the next command id."""
+    if config.keeper.mode == "observe":
+        return ObservingExecutor(), 1
+    venues = {venue.name: venue for venue in core.venues}
+
+    def reason(venue: str, data: str) -> str:
+        return venues[venue].reason(data) if venue in venues else "unknown"
+
+    signers = await load_signers(config)
+    if config.keeper.mode == "simulate":
+        preflight = Preflight(links.read, reason, PreflightParameters())
+        return SimulatingExecutor(preflight, signers[0].address if signers else NOBODY), 1
+    ledger = await Ledger.open(places.ledger, config.chain.chain_id, config.caps)
+    stack.push_async_callback(ledger.close)
+    around = Surroundings(
+        rpc=links.read,
+        witnesses=(links.watch,),
+        routes=tuple(PublicRoute(each) for each in links.send),
+        reason=reason,
+        clock=clock,
+        report=telemetry.survived,
+    )
+    parameters = ExecutionParameters(
+        lanes=LaneParameters(min(lane.in_flight_max for lane in config.lanes)),
+        fees=config.fees,
+        follow=FollowParameters(final_blocks=config.chain.finality_blocks),
+    )
+    executor = LaneExecutor(config.chain.chain_id, around, ledger, signers, parameters)
+    return executor, await ledger.next_command_id()
+
+
+async def load_signers(config: Config) -> list[LocalSigner]:
+    """Read every lane's key; raises KeyFileError, ChainMismatch where two lanes are one."""
+    allowed = targets(config)
+    signers: list[LocalSigner] = []
+    for lane in config.lanes:
+        password = Path(lane.password_file) if lane.password_file is not None else None
+        signer = await load_signer(Path(lane.key_file), password, config.chain.chain_id, allowed)
+        if any(signer.address == other.address for other in signers):
+            cure = "give each lane its own key"
+            raise ChainMismatch(f"lane {lane.key_file}", "a new sender", signer.address, cure)
+        signers.append(signer)
+    return signers
+
+
+def _watch(metrics: Metrics, journal: FileJournal, inbox: Inbox, follower: HeadFollower) -> None:
+    """Show what is read at each scrape."""
+    status = follower.status
+    metrics.watch("journal_bytes", "Bytes of all journal files.", lambda: journal.total_bytes)
+    metrics.watch("inbox_waiting", "Events that wait for the machine.", lambda: inbox.waiting)
+    metrics.watch("head_sessions", "Connections followed so far.", lambda: status.sessions)
+    metrics.watch("head_rewinds", "Reorgs and silent rewinds seen.", lambda: status.rewinds)
+    metrics.watch(
+        "head_gap_blocks", "Blocks that no head announced.", lambda: status.gap_blocks_filled
+    )
+    metrics.watch("head_stalls", "Times no head came for too long.", lambda: status.stalls)
