@@ -20,6 +20,7 @@ from keeper.domain.effects import Assessment, Effects, Notice
 from keeper.domain.events import BlockSealed, Entry
 from keeper.domain.units import NS_PER_S
 from keeper.ports import Clock, Timing
+from keeper.telemetry.commands import CommandTrail
 from keeper.telemetry.text import MASK, clean
 
 
@@ -40,13 +41,16 @@ class Lines:
         stream = sys.stderr if stream is None else stream
         self._clock = clock
         self._threshold = LEVELS[level]
+        self._trail = CommandTrail()
         self._writer = LineWriter(stream)
         self._processors = _processors(colours=stream.isatty())
 
     def observe(self, entry: Entry, effects: Effects, timing: Timing) -> None:
-        """Write a line for every assessment and notice of an entry."""
+        """Write a line for every assessment, command, outcome and notice of an entry."""
         for assessment in effects.assessments:
             self._line("info", "block", _block(assessment, entry, effects, timing))
+        for word, values in self._trail.observe(entry, effects, timing):
+            self._line("info", word, values)
         for notice in effects.notices:
             self.tell(notice, seq=entry.seq)
 
@@ -119,6 +123,8 @@ def _block(
     if isinstance(entry.event, BlockSealed):
         values["hash"] = entry.event.hash
         values["logs"] = len(entry.event.logs)
+        elapsed_ns = timing.decided_ns - entry.event.received_ns
+        values["received_to_decided_ms"] = _ms(elapsed_ns)
         values["head_lag_ms"] = entry.at_ns // 1_000_000 - entry.event.timestamp * 1_000
     values["commands"] = sum(1 for each in effects.commands if each.venue == assessment.venue)
     not_ok = [f"{name}={state}" for name, state in assessment.quotes if state != "OK"]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.domain.effects import NOTHING, Effects, Notice
+from keeper.domain.events import CommandRefused
 from keeper.telemetry.logging import Lines, LineWriter
 from keeper.telemetry.text import TEXT_BYTES_MAX, clean, mask_url
 from tests.unit.telemetry.entries import (
@@ -60,12 +61,30 @@ def test_a_block_is_one_line_with_its_figures_and_times() -> None:
     lines.observe(entry(head(), seq=41), effects(commands=(command(),)), timing(10**9))
     lines.close()
 
-    (line,) = parsed(stream.getvalue())
+    line, decided = parsed(stream.getvalue())
     assert line["event"] == "block"
     assert (line["venue"], line["number"], line["seq"]) == ("derive", 7, 41)
     assert (line["breaches"], line["shortfall_usd"], line["commands"]) == (3, 12.5, 1)
     assert (line["fold_ms"], line["decide_ms"], line["head_lag_ms"]) == (1.0, 10.0, 2000)
     assert line["quotes_not_ok"] == []
+    assert (decided["event"], decided["command_id"]) == ("command_decided", 1)
+
+
+def test_what_became_of_a_command_is_told_with_its_account_and_the_time_it_took() -> None:
+    stream = io.StringIO()
+    lines = Lines(HandClock(), stream=stream)
+    lines.observe(entry(head()), effects(commands=(command(5, account=17),)), timing(10**9))
+    refused = CommandRefused(5, "preflight", "healed", "")
+    lines.observe(entry(refused, seq=2), Effects(), timing(2 * 10**9))
+    unknown = CommandRefused(6, "lane", "no_free_slot", "")
+    lines.observe(entry(unknown, seq=3), Effects(), timing(3 * 10**9))
+    lines.close()
+
+    _, _, told, stranger = parsed(stream.getvalue())
+    assert (told["event"], told["account"], told["reason"]) == ("command_refused", 17, "healed")
+    assert told["since_decided_ms"] > 0
+    assert stranger["command_id"] == 6
+    assert "account" not in stranger
 
 
 def test_a_quote_that_is_not_ok_is_in_the_line() -> None:

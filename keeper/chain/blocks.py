@@ -1,0 +1,166 @@
+"""One block at a time, whole: its header by hash and every watched log of it.
+
+Asks, checks and counts; it knows nothing of branches or of what was sealed. A block the node does
+not know (any more) is None and never an error: after a reorg that is the normal answer.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from keeper.chain import wire
+from keeper.chain.completeness import Watchlist, complete_logs
+from keeper.chain.transport import Request, Rpc
+from keeper.domain.errors import EndpointError, MalformedReply, RpcError
+from keeper.domain.events import Log
+from keeper.domain.units import Hash
+from keeper.ports import Header
+
+
+@dataclass(frozen=True, slots=True)
+class FullBlock:
+    """A header with all the watched logs of its block, in log order."""
+
+    header: Header
+    logs: tuple[Log, ...]
+
+
+class BlockReader:
+    """Reads blocks from one endpoint; every method raises EndpointError.
+
+    `doubts` counts empty log answers that the bloom did not allow us to believe at once, and
+    `refuted` those of them that the receipts proved wrong: each is a fault of the endpoint.
+    """
+
+    def __init__(self, rpc: Rpc, watched: Watchlist, deadline_s: float) -> None:
+        self.doubts = 0
+        self.refuted = 0
+        self._rpc = rpc
+        self._watched = watched
+        self._deadline_s = deadline_s
+
+    async def latest(self) -> Header:
+        """Return the header the node calls its head."""
+        raw = await self._call("eth_getBlockByNumber", ["latest", False])
+        return wire.header(self._rpc.name, raw)
+
+    async def header(self, block: Hash) -> Header | None:
+        """Return the header with this hash."""
+        raw = await self._call("eth_getBlockByHash", [block, False])
+        return None if raw is None else self._asked(raw, block).header
+
+    async def headers(self, first: int, last: int) -> list[Header]:
+        """Return the headers the node has now in this closed range of numbers, in order."""
+        calls = [("eth_getBlockByNumber", [hex(n), False]) for n in range(first, last + 1)]
+        raws = await self._rpc.batch(calls, deadline_s=self._deadline_s)
+        # A hole is no error: the walk along the parents asks for what is missing by hash.
+        whole = [raw for raw in raws if raw is not None and not isinstance(raw, RpcError)]
+        return [wire.header(self._rpc.name, raw) for raw in whole]
+
+    async def full(self, block: Hash) -> FullBlock | None:
+        """Return the block with all its watched logs, or None if the node does not know it."""
+        calls: list[Request] = [("eth_getBlockByHash", [block, False])]
+        if self._watched.addresses:
+            # An empty address list would mean "all addresses" to the node.
+            criteria = {"blockHash": block, "address": list(self._watched.addresses)}
+            calls.append(("eth_getLogs", [criteria]))
+        answers = await self._rpc.batch(calls, deadline_s=self._deadline_s)
+        if isinstance(answers[0], RpcError):
+            raise answers[0]
+        if answers[0] is None:
+            return None
+        asked = self._asked(answers[0], block)
+        logs = await self._logs(asked, answers[1:])
+        return None if logs is None else FullBlock(asked.header, logs)
+
+    async def _logs(self, asked: wire.Block, answers: Sequence[Any]) -> tuple[Log, ...] | None:
+        if not answers:
+            return ()
+        if isinstance(answers[0], RpcError):
+            # Too many logs for one answer, or a reorg between the two: the receipts tell which.
+            return await self._receipt_logs(asked.header)
+        found = wire.logs(self._rpc.name, answers[0])
+        if found or not self._watched.may_have_logged(asked.bloom):
+            return self._complete(found, asked.header)
+        self.doubts += 1
+        logs = await self._receipt_logs(asked.header)
+        self.refuted += 1 if logs else 0
+        return logs
+
+    async def _receipt_logs(self, header: Header) -> tuple[Log, ...] | None:
+        raw = await self._call("eth_getBlockReceipts", [header.hash])
+        if raw is None:
+            return None
+        return self._complete(wire.receipt_logs(self._rpc.name, raw), header)
+
+    def _complete(self, found: list[tuple[int, Hash, Log]], header: Header) -> tuple[Log, ...]:
+        name = self._rpc.name
+        return complete_logs(name, found, header.number, header.hash, self._watched)
+
+    def _asked(self, raw: Any, block: Hash) -> wire.Block:
+        read = wire.block(self._rpc.name, raw)
+        if read.header.hash != block:
+            raise MalformedReply(self._rpc.name, f"another block than {block}")
+        return read
+
+    async def _call(self, method: str, params: Sequence[Any]) -> Any:
+        return await self._rpc.call(method, params, deadline_s=self._deadline_s)
+
+
+class Prefetch:
+    """Whole blocks on their way, by hash, so that a head's logs are asked for as it arrives.
+
+    At most `limit` are ahead of the caller; beyond it they are asked for when they are taken.
+    """
+
+    def __init__(self, tasks: asyncio.TaskGroup, blocks: BlockReader, limit: int) -> None:
+        self._tasks = tasks
+        self._blocks = blocks
+        self._limit = limit
+        self._coming: dict[Hash, _Coming] = {}
+
+    def start(self, header: Header) -> None:
+        """Ask for the block now, unless enough are on their way."""
+        if header.hash not in self._coming and len(self._coming) < self._limit:
+            task = self._tasks.create_task(self._fetch(header.hash))
+            self._coming[header.hash] = _Coming(header.number, task)
+
+    async def take(self, header: Header) -> FullBlock | None:
+        """Return the block, asked for ahead or now; raises EndpointError."""
+        coming = self._coming.pop(header.hash, None)
+        if coming is not None:
+            outcome = await coming.task
+            if outcome is not None:
+                return outcome
+        return await self._blocks.full(header.hash)
+
+    def forget(self, number: int) -> None:
+        """Give up blocks up to `number` that nobody took: they are of a branch that lost."""
+        for block, coming in list(self._coming.items()):
+            if coming.number <= number:
+                coming.task.cancel()
+                del self._coming[block]
+
+    def drop(self) -> None:
+        """Give up all that is on its way and was not taken."""
+        for coming in self._coming.values():
+            coming.task.cancel()
+        self._coming.clear()
+
+    async def _fetch(self, block: Hash) -> FullBlock | None:
+        """Return the block, or None: whoever takes it asks again, and sees an error that stays.
+
+        None may also mean that the node told us of the block before it could serve it.
+        """
+        try:
+            return await self._blocks.full(block)
+        except EndpointError:
+            return None
+
+
+class _Coming(NamedTuple):
+    """A block on its way."""
+
+    number: int
+    task: asyncio.Task[FullBlock | None]

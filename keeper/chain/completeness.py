@@ -1,0 +1,66 @@
+"""Whether the logs we were given are all the logs of a block. Pure.
+
+An empty answer is the dangerous one: nodes give it for blocks they know but have not indexed yet
+(erigon issue 16861), and a missed log is wrong state for ever. The header's bloom filter is the
+witness: if it cannot hold any watched address, empty is true; else the receipts decide.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from eth_hash.auto import keccak
+
+from keeper.domain.errors import MalformedReply
+from keeper.domain.events import Log
+from keeper.domain.units import Address, Hash
+
+
+def bloom_mask(item: bytes) -> int:
+    """Return the three bits an address or topic sets in a 2048-bit bloom.
+
+    Yellow Paper section 4.3.1 (M3:2048): the low 11 bits of each of the first three 16-bit words
+    of the item's keccak-256, counted from the low end of the filter.
+    """
+    digest = keccak(item)
+    mask = 0
+    for start in (0, 2, 4):
+        mask |= 1 << (int.from_bytes(digest[start : start + 2], "big") & 2047)
+    return mask
+
+
+class Watchlist:
+    """The watched addresses, and their masks worked out once."""
+
+    def __init__(self, addresses: Iterable[Address]) -> None:
+        self.addresses: tuple[Address, ...] = tuple(dict.fromkeys(a.lower() for a in addresses))
+        self._known = frozenset(self.addresses)
+        self._masks = tuple(bloom_mask(bytes.fromhex(a[2:])) for a in self.addresses)
+
+    def __contains__(self, address: Address) -> bool:
+        return address in self._known
+
+    def may_have_logged(self, bloom: int) -> bool:
+        """Return False only if no watched address can have logged in a block with this bloom."""
+        return any(bloom & mask == mask for mask in self._masks)
+
+
+def complete_logs(
+    endpoint: str,
+    found: Sequence[tuple[int, Hash, Log]],
+    number: int,
+    block: Hash,
+    watched: Watchlist,
+) -> tuple[Log, ...]:
+    """Return the watched logs of one block in log order, each index once.
+
+    Raises MalformedReply where a log is of another block, or where two different logs claim one
+    index: then neither can be trusted.
+    """
+    by_index: dict[int, Log] = {}
+    for log_number, log_block, log in found:
+        if log_block != block or log_number != number:
+            raise MalformedReply(endpoint, f"a log of another block than {block}")
+        if log.address not in watched:
+            continue
+        if by_index.setdefault(log.log_index, log) != log:
+            raise MalformedReply(endpoint, f"two logs with index {log.log_index} in {block}")
+    return tuple(by_index[index] for index in sorted(by_index))

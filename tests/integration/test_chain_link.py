@@ -1,0 +1,303 @@
+"""The link to the chain on a real node: what is posted always adds up to the node's branch."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from deploy.devnet.node import HOST, Node, NodeOptions
+from keeper.chain.completeness import Watchlist
+from keeper.chain.endpoints import Endpoint, EndpointConfig, EndpointState
+from keeper.chain.heads import HeadFollower, HeadsConfig
+from keeper.chain.http import RpcHttp
+from keeper.chain.reader import NodeReader, ReaderConfig
+from keeper.domain.events import BlockSealed, ChainRewound, Event
+from keeper.ports import CallFailed
+from keeper.runtime.clock import SystemClock
+from tests.world.fault_proxy import FaultProxy, fault_proxy
+
+
+pytestmark = pytest.mark.node
+
+CHAIN_ID = 31337
+EMITTER = "0x" + "e1" * 20
+REVERTER = "0x" + "e2" * 20
+# LOG1 of the block number under topic 0x42; and a revert with the four bytes 12345678.
+EMITTER_CODE = "0x43600052604260206000a100"
+REVERTER_CODE = "0x63123456786000526004601cfd"
+BLOCK_TIME_MS = 400
+HEADS = HeadsConfig(block_time_ms=BLOCK_TIME_MS, poll_interval_ms=200, call_deadline_ms=400)
+
+
+def equip(node: Node) -> None:
+    node.call("anvil_setCode", EMITTER, EMITTER_CODE)
+    node.call("anvil_setCode", REVERTER, REVERTER_CODE)
+    mine(node, 3)
+
+
+def mine(node: Node, blocks: int = 1, logs: int = 2) -> None:
+    sender = node.call("eth_accounts")[0]
+    for _ in range(blocks):
+        for _ in range(logs):
+            node.call("eth_sendTransaction", {"from": sender, "to": EMITTER, "gas": "0x186a0"})
+        node.call("evm_mine")
+
+
+@pytest.fixture
+def chain() -> Iterator[Node]:
+    with Node(NodeOptions(mining=False)) as node:
+        equip(node)
+        yield node
+
+
+def branch_of(node: Node, above: int) -> list[tuple[str, tuple[str, ...]]]:
+    """Return (hash, data of the watched logs) of the node's blocks above a number, in order."""
+    found = []
+    for number in range(above + 1, int(node.call("eth_blockNumber"), 16) + 1):
+        block = node.call("eth_getBlockByNumber", hex(number), False)["hash"]
+        logs = node.call("eth_getLogs", {"blockHash": block, "address": EMITTER})
+        found.append((block, tuple(log["data"] for log in logs)))
+    return found
+
+
+class Link:
+    """A follower on a node, and the branch that its events fold to."""
+
+    def __init__(self, endpoint: Endpoint, follower: HeadFollower, start: int) -> None:
+        self.endpoint = endpoint
+        self.follower = follower
+        self.start = start
+        self.events: list[Event] = []
+        self.branch: list[tuple[str, tuple[str, ...]]] = []
+
+    def post(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, ChainRewound):
+            del self.branch[event.number - self.start :]
+        else:
+            assert isinstance(event, BlockSealed)
+            assert event.number == self.start + len(self.branch) + 1
+            assert not self.branch or event.parent == self.branch[-1][0]
+            self.branch.append((event.hash, tuple(log.data for log in event.logs)))
+
+    async def caught_up(self, node: Node, within_s: float = 10.0) -> None:
+        """Wait until our tip is the node's, and compare every block and log."""
+        head = await asyncio.to_thread(node.call, "eth_getBlockByNumber", "latest", False)
+        async with asyncio.timeout(within_s):
+            while self.follower.status.hash != head["hash"]:  # noqa: ASYNC110 - no event for it
+                await asyncio.sleep(0.005)
+        assert self.branch == await asyncio.to_thread(branch_of, node, self.start)
+
+    @property
+    def rewinds(self) -> list[int]:
+        return [event.number for event in self.events if isinstance(event, ChainRewound)]
+
+
+@asynccontextmanager
+async def linked(node: Node, url: str | None = None) -> AsyncIterator[Link]:
+    clock = SystemClock()
+    settings = EndpointConfig("watch", url or node.ws_url, CHAIN_ID, backoff_max_ms=400)
+    endpoint = Endpoint(settings, clock)
+    async with RpcHttp("read", node.url) as rpc:
+        start = await NodeReader(rpc, ReaderConfig()).header("latest")
+    follower = HeadFollower(endpoint, clock, HEADS, CHAIN_ID, start, [EMITTER])
+    link = Link(endpoint, follower, start.number)
+    async with AsyncExitStack() as stack:
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        running = [tasks.create_task(endpoint.run()), tasks.create_task(follower.run(link.post))]
+        try:
+            await asyncio.wait_for(endpoint.up(), 10)
+            yield link
+        finally:
+            for task in running:
+                task.cancel()
+
+
+async def test_fifty_blocks_are_followed_with_all_their_logs(chain: Node) -> None:
+    async with linked(chain) as link:
+        for _ in range(50):
+            await asyncio.to_thread(mine, chain)
+        await link.caught_up(chain)
+        assert len(link.branch) == 50
+        assert all(len(logs) == 2 for _, logs in link.branch)
+        assert link.events[-1].at_tip  # type: ignore[union-attr]
+        assert link.follower.status.sessions == 1
+        assert link.follower.blocks.doubts == 0
+
+
+@pytest.mark.parametrize("depth", [1, 3, 8])
+async def test_a_reorg_is_followed(chain: Node, depth: int) -> None:
+    async with linked(chain) as link:
+        await asyncio.to_thread(mine, chain, 10)
+        await link.caught_up(chain)
+        await asyncio.to_thread(chain.call, "anvil_reorg", depth, [])
+        await link.caught_up(chain)
+        await asyncio.to_thread(mine, chain, 2)
+        await link.caught_up(chain)
+        assert link.rewinds == [link.start + 10 - depth]
+        assert len(link.branch) == 12
+
+
+async def test_a_silent_rewind_with_new_blocks_is_followed(chain: Node) -> None:
+    async with linked(chain) as link:
+        await asyncio.to_thread(mine, chain, 6)
+        await link.caught_up(chain)
+        await asyncio.to_thread(chain.call, "anvil_rollback", 4)
+        await asyncio.to_thread(mine, chain, 2, 1)
+        await link.caught_up(chain)
+        assert link.rewinds == [link.start + 2]
+
+
+async def test_a_silent_rewind_alone_is_found_by_the_poll(chain: Node) -> None:
+    async with linked(chain) as link:
+        await asyncio.to_thread(mine, chain, 6)
+        await link.caught_up(chain)
+        began = time.monotonic()
+        await asyncio.to_thread(chain.call, "anvil_rollback", 3)
+        await link.caught_up(chain)
+        assert time.monotonic() - began < 3 * BLOCK_TIME_MS / 1000
+        assert link.rewinds == [link.start + 3]
+
+
+async def test_a_reverted_snapshot_is_a_silent_rewind_too(chain: Node) -> None:
+    async with linked(chain) as link:
+        await asyncio.to_thread(mine, chain, 2)
+        snapshot = await asyncio.to_thread(chain.call, "evm_snapshot")
+        await asyncio.to_thread(mine, chain, 3)
+        await link.caught_up(chain)
+        await asyncio.to_thread(chain.call, "evm_revert", snapshot)
+        await asyncio.to_thread(mine, chain, 5, 1)
+        await link.caught_up(chain)
+        # The new branch is longer: only the parents tell that the old one is gone.
+        assert link.rewinds == [link.start + 2]
+
+
+async def test_a_node_killed_and_back_at_an_older_dump_is_followed(tmp_path: Path) -> None:
+    state_file = tmp_path / "state.json"
+    node = Node(NodeOptions(mining=False, state_file=state_file, state_interval_s=1))
+    try:
+        await asyncio.to_thread(node.start)
+        await asyncio.to_thread(equip, node)
+        async with linked(node) as link:
+            await asyncio.to_thread(mine, node, 5)
+            dump = await asyncio.to_thread(_dumped, node, state_file)
+            await asyncio.to_thread(mine, node, 4)
+            await link.caught_up(node)
+            await asyncio.to_thread(node.kill)
+            # Back to the dump of before, whether or not the node found time for another.
+            state_file.write_bytes(dump)
+            while link.endpoint.state is EndpointState.ALIVE:  # noqa: ASYNC110 - no event for it
+                await asyncio.sleep(0.01)
+            await asyncio.to_thread(node.restart)
+            await asyncio.to_thread(mine, node, 2, 1)
+            await link.caught_up(node)
+            assert link.rewinds
+            assert link.endpoint.connections >= 2
+    finally:
+        await asyncio.to_thread(node.kill)
+
+
+def _dumped(node: Node, path: Path) -> bytes:
+    """Return a whole dump that holds the node's present head."""
+    head = node.call("eth_blockNumber")
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        time.sleep(0.05)
+        try:
+            dump = path.read_bytes()
+            if json.loads(dump)["best_block_number"] == int(head, 16):
+                return dump
+        except (OSError, ValueError):
+            continue  # not there yet, or caught while it is written
+    raise AssertionError("the node dumps no state")
+
+
+@asynccontextmanager
+async def proxied(node: Node) -> AsyncIterator[tuple[Link, FaultProxy]]:
+    async with fault_proxy(HOST, node.port) as proxy, linked(node, proxy.ws_url) as link:
+        await asyncio.to_thread(mine, node, 2)
+        await link.caught_up(node)
+        yield link, proxy
+
+
+async def test_a_half_open_socket_is_noticed_within_three_block_times(chain: Node) -> None:
+    async with proxied(chain) as (link, proxy):
+        began = time.monotonic()
+        proxy.freeze()
+        while link.endpoint.state is EndpointState.ALIVE:  # noqa: ASYNC110 - no event for it
+            await asyncio.sleep(0.005)
+        assert time.monotonic() - began < 3 * BLOCK_TIME_MS / 1000
+        await asyncio.to_thread(mine, chain, 5)
+        await link.caught_up(chain)
+        assert proxy.connections == 2
+
+
+async def test_a_frozen_node_is_followed_again_once_it_thaws(chain: Node) -> None:
+    async with proxied(chain) as (link, proxy):
+        proxy.freeze(new_ones_too=True)
+        await asyncio.to_thread(mine, chain, 5)
+        await asyncio.sleep(1.0)
+        assert link.endpoint.state is not EndpointState.ALIVE
+        proxy.thaw()
+        await link.caught_up(chain)
+
+
+@pytest.mark.parametrize("fault", ["close", "reset"])
+async def test_a_broken_connection_is_made_anew_and_the_gap_filled(chain: Node, fault: str) -> None:
+    async with proxied(chain) as (link, proxy):
+        for _ in range(3):
+            getattr(proxy, fault)()
+            await asyncio.to_thread(mine, chain, 4)
+            await link.caught_up(chain)
+        assert link.endpoint.connections >= 2
+        assert not link.rewinds
+
+
+async def test_a_node_that_refuses_is_retried_until_it_accepts(chain: Node) -> None:
+    async with proxied(chain) as (link, proxy):
+        proxy.refusing = True
+        proxy.reset()
+        await asyncio.to_thread(mine, chain, 3)
+        await asyncio.sleep(0.5)
+        assert link.endpoint.state is EndpointState.UNREACHABLE
+        proxy.refusing = False
+        await link.caught_up(chain)
+
+
+async def test_a_slow_connection_loses_nothing(chain: Node) -> None:
+    async with proxied(chain) as (link, proxy):
+        proxy.delay_s = 0.05
+        await asyncio.to_thread(mine, chain, 20)
+        await link.caught_up(chain)
+        assert link.follower.status.sessions == 1
+
+
+async def test_calls_at_a_block_hash_see_that_block_and_reverts_are_answers(chain: Node) -> None:
+    async with RpcHttp("read", chain.url) as rpc:
+        reader = NodeReader(rpc, ReaderConfig(batch_calls_max=3))
+        header = await reader.header("latest")
+        await asyncio.to_thread(mine, chain, 1)
+        calls = [(EMITTER, "0x"), (REVERTER, "0x")] * 5
+        answers = await reader.call_many(calls, header.hash, gas=1_000_000)
+        assert answers == ["0x", CallFailed("0x12345678")] * 5
+        assert await reader.code(REVERTER, header.hash) == REVERTER_CODE
+        assert await reader.code("0x" + "77" * 20, header.hash) == "0x"
+
+
+async def test_logs_of_a_range_are_all_there_and_the_bloom_knows_of_them(chain: Node) -> None:
+    await asyncio.to_thread(mine, chain, 7)
+    async with RpcHttp("read", chain.url) as rpc:
+        reader = NodeReader(rpc, ReaderConfig(logs_range_blocks_max=2))
+        last = (await reader.header("latest")).number
+        found = await reader.logs([EMITTER], [f"0x{0x42:064x}"], 1, last)
+        assert [(number, int(log.data, 16)) for number, _, log in found] == [
+            (number, number) for number in range(1, last + 1) for _ in range(2)
+        ]
+        raw = await rpc.call("eth_getBlockByNumber", [hex(last), False], deadline_s=5)
+        bloom = int(raw["logsBloom"], 16)
+        assert Watchlist([EMITTER]).may_have_logged(bloom)
+        assert not Watchlist([REVERTER]).may_have_logged(bloom)
