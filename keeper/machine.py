@@ -298,7 +298,9 @@ class Machine:
         limits = self.parameters.limits
         encoded = venue.encode(opportunity, proposal)
         value = encoded.call.value_wei
-        spend = spend_cap_wei(encoded.gas, value, block.base_fee_wei, limits)
+        # Estimates carry headroom: what would not fit a block is tried with the whole block.
+        gas = min(encoded.gas, block.gas_limit)
+        spend = spend_cap_wei(gas, value, block.base_fee_wei, limits)
         if spend is None:
             return None
         kind = str(proposal.service)
@@ -308,9 +310,9 @@ class Machine:
             account=opportunity.account,
             kind=kind,
             call=encoded.call,
-            gas=encoded.gas,
+            gas=gas,
             spend_max_wei=spend,
-            tip_budget_wei=encoded.gas * limits.tip_max_wei,
+            tip_budget_wei=gas * limits.tip_max_wei,
             deadline_block=block.number + limits.deadline_blocks,
             rank=rank,
             sender=encoded.sender,

@@ -191,6 +191,26 @@ def test_a_command_beyond_the_spend_limit_is_told_and_not_sent() -> None:
     assert [notice.kind for notice in effects.notices] == ["command_too_dear"]
 
 
+def test_a_command_never_asks_for_more_gas_than_a_block_holds() -> None:
+    world = World()
+    small = BlockSealed(
+        chain_id=1,
+        number=1,
+        hash=hash_of(1),
+        parent=hash_of(0),
+        timestamp=1_000,
+        base_fee_wei=10,
+        gas_limit=60_000,
+        at_tip=True,
+        received_ns=0,
+        logs=(Log(ADDRESS, ("0x00",), "7:-5", 0, hash_of(1, "f")),),
+    )
+
+    (command,) = world.apply(small).commands
+
+    assert command.gas == 60_000
+
+
 def test_command_ids_go_on_from_the_ledger() -> None:
     world = World()
     world.apply(Started("1", "c", "s", "d", 41))

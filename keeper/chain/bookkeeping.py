@@ -1,0 +1,250 @@
+"""The ledger's transactions: what is read and written together, on one SQLite connection.
+
+Synchronous, and run in the ledger's thread only; it must not know the loop, a node or a key. What
+is expected to be refused comes back as a word, never as an exception; the schema's own refusals
+(sqlite3.IntegrityError) mean that this file is wrong.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from keeper.chain import statements
+from keeper.chain.rows import (
+    ACT,
+    Attempt,
+    CapParameters,
+    Delivery,
+    Intent,
+    LaneRow,
+    Receipt,
+    Slot,
+)
+from keeper.chain.spend import Spend
+from keeper.domain.units import Address, Hash
+
+
+HEADS_KEPT: Final = 512
+DELIVERIES_KEPT: Final = 100_000
+
+
+class Books:
+    """One chain's rows; every public method is one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, chain_id: int, caps: CapParameters) -> None:
+        self._db = connection
+        self._chain = chain_id
+        self._spend = Spend(connection, chain_id, caps)
+
+    @property
+    def chain_id(self) -> int:
+        """Return the chain these rows are of."""
+        return self._chain
+
+    # Signing ------------------------------------------------------------------------------------
+
+    def bind(self, intent: Intent, attempt: Attempt, epoch: int) -> int | str:
+        """Bind the lane's next nonce to an intent and its first bytes, and reserve their cost.
+
+        Returns the intent's id when it is durable, else why not: "epoch_lost", "lane_not_ready",
+        "nonce_taken", "duplicate_command", "live_action", "cap_transaction", "cap_lane_day",
+        "cap_day".
+        """
+        with self._transaction():
+            refusal = self._lane_refusal(attempt, epoch, intent.kind) or self._intent_refusal(
+                intent
+            )
+            if refusal is not None:
+                return refusal
+            identifier = statements.insert_intent(self._db, self._chain, intent)
+            refusal = self._spend.reserve(identifier, attempt, attempt.cost_max_wei)
+            if refusal is not None:
+                self._db.execute("DELETE FROM intent WHERE id = ?", (identifier,))
+                return refusal
+            self._db.execute(
+                "INSERT INTO slot VALUES(?, ?, ?, ?, ?, 'LIVE', NULL)",
+                (self._chain, attempt.lane, attempt.nonce, identifier, intent.kind),
+            )
+            statements.insert_attempt(self._db, self._chain, attempt, epoch)
+            self._db.execute(
+                "UPDATE lane SET next_nonce = max(next_nonce, ?) "
+                "WHERE chain_id = ? AND address = ?",
+                (attempt.nonce + 1, self._chain, attempt.lane),
+            )
+        return identifier
+
+    def replace(self, attempt: Attempt, epoch: int) -> str | None:
+        """Add bytes to a live slot, reserving only the difference; None, or why not."""
+        with self._transaction():
+            lane = statements.lane(self._db, self._chain, attempt.lane)
+            if lane is None or lane.epoch != epoch:
+                return "epoch_lost"
+            slot = statements.slot_state(self._db, self._chain, attempt.lane, attempt.nonce)
+            if slot is None or slot[1] != "LIVE":
+                return "slot_not_live"
+            more = max(0, attempt.cost_max_wei - self._spend.reserved(slot[0]))
+            refusal = self._spend.reserve(slot[0], attempt, more)
+            if refusal is not None:
+                return refusal
+            statements.insert_attempt(self._db, self._chain, attempt, epoch)
+        return None
+
+    # Outcomes -----------------------------------------------------------------------------------
+
+    def include(self, slot: Slot, receipt: Receipt, cost_wei: int, state: str, reason: str) -> None:
+        """Mark a slot as INCLUDED by `receipt`, its intent as `state`, and settle its cost."""
+        with self._transaction():
+            statements.insert_receipt(self._db, receipt)
+            self._move(slot, "INCLUDED", receipt.hash)
+            self._end_intent(slot.intent_id, state, reason)
+            self._spend.settle(slot, cost_wei)
+
+    def explain(self, intent_id: int, reason: str) -> None:
+        """Write down why an intent failed, once that is known."""
+        with self._transaction():
+            self._db.execute("UPDATE intent SET reason = ? WHERE id = ?", (reason, intent_id))
+
+    def reopen(self, slot: Slot) -> str:
+        """Make a slot LIVE again whose block left the chain; return its intent's new state.
+
+        BOUND, or LOST where the account has another live action by now: then the nonce is to be
+        cancelled, for two live actions of one account must never be.
+        """
+        with self._transaction():
+            self._db.execute(
+                "DELETE FROM receipt WHERE hash IN (SELECT hash FROM attempt "
+                "WHERE chain_id = ? AND address = ? AND nonce = ?)",
+                (self._chain, slot.lane, slot.nonce),
+            )
+            self._move(slot, "LIVE", None)
+            state = "LOST" if self._live_action(slot.intent, slot.intent_id) else "BOUND"
+            self._end_intent(slot.intent_id, state, "orphaned")
+            self._spend.unsettle(slot)
+        return state
+
+    def lose(self, slot: Slot) -> None:
+        """Mark a slot as FOREIGN: bytes that are not ours took its nonce."""
+        with self._transaction():
+            self._move(slot, "FOREIGN", None)
+            self._end_intent(slot.intent_id, "LOST", "foreign")
+            self._spend.settle(slot, 0)
+
+    def deepen(self, confirmed: Sequence[Slot], final: Sequence[Slot]) -> None:
+        """Move slots on to CONFIRMED and to FINAL."""
+        if not confirmed and not final:
+            return
+        with self._transaction():
+            for state, slots in (("CONFIRMED", confirmed), ("FINAL", final)):
+                for slot in slots:
+                    self._move(slot, state, slot.won)
+
+    # Lanes, heads, deliveries -------------------------------------------------------------------
+
+    def take_over(self, lanes: Sequence[tuple[Address, int]]) -> list[LaneRow]:
+        """Raise every lane's epoch (new lanes begin at the given nonce); return them as stored."""
+        with self._transaction():
+            for address, nonce in lanes:
+                self._db.execute(
+                    "INSERT INTO lane VALUES(?, ?, 1, 'READY', ?) ON CONFLICT DO UPDATE "
+                    "SET epoch = lane.epoch + 1",
+                    (self._chain, address, nonce),
+                )
+        found = [statements.lane(self._db, self._chain, address) for address, _ in lanes]
+        return [row for row in found if row is not None]
+
+    def set_lane(self, row: LaneRow) -> str | None:
+        """Write a lane's state and next nonce under its epoch; None, or "epoch_lost"."""
+        with self._transaction():
+            changed = self._db.execute(
+                "UPDATE lane SET state = ?, next_nonce = ? "
+                "WHERE chain_id = ? AND address = ? AND epoch = ?",
+                (row.state, row.next_nonce, self._chain, row.address, row.epoch),
+            ).rowcount
+        return None if changed == 1 else "epoch_lost"
+
+    def record_head(
+        self, number: int, block: Hash, parent: Hash, deliveries: Sequence[Delivery]
+    ) -> None:
+        """Keep a head in the ring, dropping what it displaces, and the answers of routes."""
+        with self._transaction():
+            self._db.execute(
+                "DELETE FROM head WHERE chain_id = ? AND (number >= ? OR number <= ?)",
+                (self._chain, number, number - HEADS_KEPT),
+            )
+            self._db.execute(
+                "INSERT INTO head VALUES(?, ?, ?, ?)", (self._chain, number, block, parent)
+            )
+            self._db.executemany(
+                "INSERT INTO delivery VALUES(?, ?, ?, ?, ?, ?)",
+                [
+                    (each.hash, each.route, each.at_ns, each.outcome, each.code, each.latency_us)
+                    for each in deliveries
+                ],
+            )
+
+    def tidy(self) -> None:
+        """Fold the write-ahead log into the file and bound the deliveries: off the hot path."""
+        with self._transaction():
+            self._db.execute(
+                "DELETE FROM delivery WHERE rowid <= (SELECT max(rowid) FROM delivery) - ?",
+                (DELIVERIES_KEPT,),
+            )
+        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    # Inside a transaction -----------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            # Some failures (a full disk) have rolled back already.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+    def _lane_refusal(self, attempt: Attempt, epoch: int, kind: str) -> str | None:
+        lane = statements.lane(self._db, self._chain, attempt.lane)
+        if lane is None or lane.epoch != epoch:
+            return "epoch_lost"
+        if kind == ACT and lane.state != "READY":
+            return "lane_not_ready"
+        taken = statements.slot_state(self._db, self._chain, attempt.lane, attempt.nonce)
+        if taken is not None or (kind == ACT and lane.next_nonce != attempt.nonce):
+            return "nonce_taken"
+        return None
+
+    def _intent_refusal(self, intent: Intent) -> str | None:
+        if intent.kind != ACT:
+            return None
+        taken = self._db.execute(
+            "SELECT 1 FROM intent WHERE command_id = ?", (intent.command_id,)
+        ).fetchone()
+        if taken is not None:
+            return "duplicate_command"
+        return "live_action" if self._live_action(intent, 0) else None
+
+    def _live_action(self, intent: Intent, but: int) -> bool:
+        if intent.kind != ACT:
+            return False
+        row = self._db.execute(
+            "SELECT 1 FROM intent WHERE chain_id = ? AND protocol = ? AND account = ? "
+            "AND kind = 'act' AND state IN ('NEW', 'BOUND') AND id <> ?",
+            (self._chain, intent.venue, intent.account, but),
+        ).fetchone()
+        return row is not None
+
+    def _move(self, slot: Slot, state: str, won: Hash | None) -> None:
+        self._db.execute(
+            "UPDATE slot SET state = ?, won_hash = ? "
+            "WHERE chain_id = ? AND address = ? AND nonce = ?",
+            (state, won, self._chain, slot.lane, slot.nonce),
+        )
+
+    def _end_intent(self, intent_id: int, state: str, reason: str) -> None:
+        self._db.execute(
+            "UPDATE intent SET state = ?, reason = ? WHERE id = ?", (state, reason, intent_id)
+        )

@@ -1,0 +1,133 @@
+"""What the ledger keeps, as frozen records: lanes, slots, attempts, receipts and what to bind.
+
+Knows no SQL and no network: the records pass between the ledger's thread and the loop.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from keeper.domain.units import Address, Hash
+
+
+ACT: Final = "act"
+CANCEL: Final = "cancel"
+FILL: Final = "fill"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One set of signed bytes for one nonce; `seq` counts replacements from 0."""
+
+    hash: Hash
+    lane: Address
+    nonce: int
+    seq: int
+    raw: bytes
+    tip_wei: int
+    cap_wei: int
+    gas: int
+    value_wei: int
+    kind: str
+    signed_at_ns: int
+
+    @property
+    def cost_max_wei(self) -> int:
+        """Return the most these bytes can cost."""
+        return self.gas * self.cap_wei + self.value_wei
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a slot is for. `command_id` is None for our own housekeeping (a fill)."""
+
+    kind: str
+    venue: str
+    account: str
+    rank: int
+    value_wei: int
+    max_cost_wei: int
+    deadline_block: int
+    decided_hash: Hash
+    command_id: int | None
+    command_kind: str | None
+    to: Address
+    data: str
+    gas: int
+    decided_number: int
+    state: str = "BOUND"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One nonce of a lane with every attempt for it, oldest first."""
+
+    lane: Address
+    nonce: int
+    intent_id: int
+    state: str
+    won: Hash | None
+    intent: Intent
+    attempts: tuple[Attempt, ...]
+    block_number: int | None = None
+    block_hash: Hash | None = None
+
+    @property
+    def last(self) -> Attempt:
+        """Return the newest attempt: the bytes to rebroadcast."""
+        return self.attempts[-1]
+
+    @property
+    def act(self) -> Attempt:
+        """Return the newest attempt that carries the intent, for what is told of a command."""
+        acts = [each for each in self.attempts if each.kind == self.intent.kind]
+        return acts[-1] if acts else self.last
+
+    @property
+    def reserved_wei(self) -> int:
+        """Return what is set aside for it: only one attempt can win."""
+        return max(each.cost_max_wei for each in self.attempts)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Where an attempt was found; `cost_wei` is gas, data fee and, where it succeeded, value."""
+
+    hash: Hash
+    block_hash: Hash
+    block_number: int
+    index: int
+    succeeded: bool
+    gas_used: int
+    price_wei: int
+    l1_fee_wei: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRow:
+    """A lane as it is stored."""
+
+    address: Address
+    epoch: int
+    state: str
+    next_nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One route's answer to one set of bytes: a record for people, nothing depends on it."""
+
+    hash: Hash
+    route: str
+    at_ns: int
+    outcome: str
+    code: int | None
+    latency_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class CapParameters:
+    """Most that may be reserved and spent, in wei: one transaction, a lane a day, all a day."""
+
+    transaction_wei_max: int = 2 * 10**18
+    lane_day_wei_max: int = 20 * 10**18
+    day_wei_max: int = 50 * 10**18

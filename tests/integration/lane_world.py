@@ -1,0 +1,164 @@
+"""A node, funded lanes and a counter contract: what the tests of lanes on a real node stand on.
+
+The counter adds one to a storage slot chosen by the first word of the calldata, so that the chain
+itself says how often each account was acted on.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from coincurve import PrivateKey
+
+from deploy.devnet.node import Node
+from keeper.chain.dispatch import Point, no_point
+from keeper.chain.follower import FollowParameters
+from keeper.chain.ledger import Ledger
+from keeper.chain.routes import PublicRoute
+from keeper.chain.rows import CapParameters
+from keeper.chain.sender import ExecutionParameters, LaneExecutor, Surroundings
+from keeper.chain.signer import LocalSigner, address_of
+from keeper.chain.websocket import RpcSocket
+from keeper.domain.effects import Call, Command
+from keeper.domain.errors import KeeperError
+from keeper.domain.events import Event
+from keeper.runtime.clock import SystemClock
+
+
+CHAIN_ID = 31337
+COUNTER = "0x00000000000000000000000000000000000c0de1"
+# slot = calldata[0]; if calldata[32] then revert(0xdeadbeef); sstore(slot, sload(slot) + 1)
+COUNTER_CODE = "0x6020356011576000358054600101905500" + "5b63deadbeef6000526004601cfd"
+SPEND_WEI = 10**17
+FUNDS_WEI = 100 * 10**18
+FAST = ExecutionParameters(
+    recovery_retry_ms=50,
+    follow=FollowParameters(rebroadcast_blocks=1, poll_ms=60_000),
+)
+
+
+def secret(number: int) -> bytes:
+    return bytes([number]) * 32
+
+
+def prepare(node: Node, lanes: int) -> list[str]:
+    """Put the counter on the chain and fund the lanes; return their addresses."""
+    node.call("anvil_setCode", COUNTER, COUNTER_CODE)
+    addresses = [address_of(PrivateKey(secret(number + 1))) for number in range(lanes)]
+    for address in addresses:
+        node.call("anvil_setBalance", address, hex(FUNDS_WEI))
+    node.call("evm_mine")
+    return addresses
+
+
+def counted(node: Node, account: int) -> int:
+    """Return how often the chain saw an action for an account."""
+    return int(node.call("eth_getStorageAt", COUNTER, hex(account), "latest"), 16)
+
+
+def command(
+    node: Node,
+    identifier: int,
+    account: int | None = None,
+    *,
+    fails: bool = False,
+    blocks: int = 50,
+    tip_wei: int = 10**9,
+    rank: int | None = None,
+) -> Command:
+    """Return a command decided on the node's head that adds one to its account's counter."""
+    head = node.call("eth_getBlockByNumber", "latest", False)
+    number = int(head["number"], 16)
+    account = identifier if account is None else account
+    return Command(
+        id=identifier,
+        venue="counter",
+        account=account,
+        kind="act",
+        call=Call(COUNTER, "0x" + f"{account:064x}{int(fails):064x}"),
+        gas=100_000,
+        spend_max_wei=SPEND_WEI,
+        tip_budget_wei=100_000 * tip_wei,
+        deadline_block=number + blocks,
+        rank=identifier if rank is None else rank,
+        sender=None,
+        decided_number=number,
+        decided_hash=head["hash"],
+    )
+
+
+class Told:
+    """What the executor posted, in order, and what it reported as survived."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.reports: list[tuple[str, KeeperError]] = []
+        self._news = asyncio.Event()
+
+    def post(self, event: Event) -> None:
+        self.events.append(event)
+        self._news.set()
+
+    def report(self, what: str, error: KeeperError) -> None:
+        self.reports.append((what, error))
+
+    def of(self, kind: type) -> list:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    async def until(self, holds: Callable[[], bool], timeout_s: float = 10.0) -> None:
+        """Wait until something posted makes `holds` true."""
+        async with asyncio.timeout(timeout_s):
+            while not holds():
+                self._news.clear()
+                await self._news.wait()
+
+
+@asynccontextmanager
+async def executor(
+    node: Node,
+    ledger_file: Path,
+    lanes: int = 1,
+    parameters: ExecutionParameters = FAST,
+    caps: CapParameters | None = None,
+    point: Point = no_point,
+) -> AsyncIterator[tuple[LaneExecutor, Told]]:
+    """Run an executor on the node until the block ends; recovered when it is entered."""
+    told = Told()
+    ledger = await Ledger.open(ledger_file, CHAIN_ID, caps or CapParameters())
+    try:
+        async with RpcSocket("node", node.ws_url, SystemClock()) as rpc:
+            signers = [LocalSigner(secret(n + 1), CHAIN_ID, [COUNTER]) for n in range(lanes)]
+            around = Surroundings(
+                rpc=rpc,
+                witnesses=[],
+                routes=[PublicRoute(rpc)],
+                reason=lambda venue, data: f"{venue}:{data}",
+                clock=SystemClock(),
+                report=told.report,
+            )
+            executing = LaneExecutor(CHAIN_ID, around, ledger, signers, parameters, point)
+            task = asyncio.create_task(executing.run(told.post))
+            try:
+                await told.until(lambda: len(told.events) >= lanes or task.done())
+                if task.done():
+                    await task
+                yield executing, told
+            finally:
+                task.cancel()
+                await asyncio.wait([task])
+    finally:
+        await ledger.close()
+
+
+def mine(node: Node, executing: LaneExecutor) -> int:
+    """Mine a block and tell the executor; return its number."""
+    node.call("evm_mine")
+    return tell(node, executing)
+
+
+def tell(node: Node, executing: LaneExecutor) -> int:
+    """Tell the executor of the node's head; return its number."""
+    head = node.call("eth_getBlockByNumber", "latest", False)
+    executing.on_block(int(head["number"], 16), head["hash"])
+    return int(head["number"], 16)
