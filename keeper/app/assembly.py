@@ -5,12 +5,10 @@ Run and replay build the same machine here, or a replay would prove nothing.
 
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
-
-import orjson
 
 from keeper.config import Config
 from keeper.domain.errors import ConfigError, MalformedRecord
@@ -105,15 +103,18 @@ def load_snapshot(core: Core, document: Mapping[str, Any]) -> tuple[int, Hash]:
     return number, block
 
 
-def read_snapshot(path: Path) -> dict[str, Any]:
-    """Return a snapshot file's document; raises MalformedRecord."""
-    try:
-        document = orjson.loads(path.read_bytes())
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise MalformedRecord(str(path), 0, f"cannot be read: {error}") from error
-    if not isinstance(document, dict):
-        raise MalformedRecord(str(path), 0, "not a snapshot of ours")
-    return document
+def contracts(config: Config) -> Iterator[tuple[str, Address]]:
+    """Yield (configuration key, address) of every contract that must be there."""
+    for name, venue in config.venues.items():
+        yield f"venues.{name}.sub_accounts", venue.sub_accounts
+        yield f"venues.{name}.cash", venue.cash
+        yield f"venues.{name}.auction", venue.auction
+        for index, manager in enumerate(venue.managers):
+            yield f"venues.{name}.managers[{index}]", manager
+        if venue.auction_utils is not None:
+            yield f"venues.{name}.auction_utils", venue.auction_utils
+        if venue.data_submitter is not None:
+            yield f"venues.{name}.data_submitter", venue.data_submitter
 
 
 def targets(config: Config) -> frozenset[Address]:

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from keeper.app.assembly import assemble
+from keeper.app.assembly import assemble, contracts
 from keeper.app.running import load_signers
 from keeper.chain.endpoints import EndpointConfig
 from keeper.chain.http import RpcHttp
@@ -107,19 +107,8 @@ def _open(name: str, url: str, config: Config) -> RpcSocket | RpcHttp:
 async def _contracts(config: Config, reader: NodeReader) -> AsyncIterator[Finding]:
     """Look for code at every configured address."""
     head = await reader.header("latest")
-    for venue_name, venue in config.venues.items():
-        named: list[tuple[str, Address]] = [
-            ("sub_accounts", venue.sub_accounts),
-            ("cash", venue.cash),
-            ("auction", venue.auction),
-            *((f"managers[{index}]", each) for index, each in enumerate(venue.managers)),
-        ]
-        if venue.auction_utils is not None:
-            named.append(("auction_utils", venue.auction_utils))
-        if venue.data_submitter is not None:
-            named.append(("data_submitter", venue.data_submitter))
-        for key, address in named:
-            yield await _code(f"venues.{venue_name}.{key}", address, head.hash, reader)
+    for key, address in contracts(config):
+        yield await _code(key, address, head.hash, reader)
 
 
 async def _code(what: str, address: Address, block: Hash, reader: NodeReader) -> Finding:

@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 
-from keeper.app.assembly import Core, Places, assemble, load_snapshot, read_snapshot
+from keeper.app.assembly import Core, Places, assemble, load_snapshot
+from keeper.app.snapshots import restore
 from keeper.config import Config, config_digest
 from keeper.domain.errors import ConfigError
 from keeper.domain.events import Started
@@ -30,7 +31,8 @@ def replay_journal(config: Config, journal: Path, accounts: Path | None = None) 
             raise ConfigError("configuration digest", digest, cure)
         core = assemble(config)
         places = Places(Path(config.keeper.data_dir))
-        load_snapshot(core, read_snapshot(places.snapshots / started.snapshot_file))
+        file = places.snapshots / started.snapshot_file
+        load_snapshot(core, restore(file, started.snapshot_digest))
         cores.append(core)
         return core.machine
 

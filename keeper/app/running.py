@@ -12,7 +12,7 @@ from pathlib import Path
 
 from keeper import __version__
 from keeper.app.assembly import Core, Places, assemble, load_snapshot, targets
-from keeper.app.snapshots import take_snapshot
+from keeper.app.snapshots import look_for_contracts, take_snapshot
 from keeper.chain.branch import GapTooDeep
 from keeper.chain.endpoints import Endpoint, EndpointConfig
 from keeper.chain.follower import FollowParameters
@@ -132,6 +132,7 @@ async def _run_once(config: Config, clock: Clock, lines: Lines) -> Ended | None:
     async with AsyncExitStack() as stack:
         links = await _connect(config, clock, stack)
         reader = NodeReader(links.read, config.reader)
+        await look_for_contracts(config, reader)
         taken = await take_snapshot(config, reader, places, lines)
         load_snapshot(core, taken.document)
         follower = _follow(config, clock, links, taken.header, core)

@@ -8,10 +8,15 @@ from typing import Any
 
 import orjson
 
-from keeper.app.assembly import Places
+from keeper.app.assembly import Places, contracts
 from keeper.config import Config
 from keeper.domain.effects import Notice
-from keeper.domain.errors import EndpointError, StorageError
+from keeper.domain.errors import (
+    ChainMismatch,
+    EndpointError,
+    MalformedRecord,
+    StorageError,
+)
 from keeper.ports import ChainReader, Header
 from keeper.protocols.derive.snapshot import take
 from keeper.runtime.clock import SystemClock
@@ -55,6 +60,19 @@ async def take_snapshot(config: Config, reader: ChainReader, places: Places, lin
     raise failed
 
 
+async def look_for_contracts(config: Config, reader: ChainReader) -> None:
+    """Look for code at every configured address; raises ChainMismatch, EndpointError.
+
+    A call to an address without code succeeds and answers nothing: left to itself, one that is
+    seldom called would be missed until it is needed.
+    """
+    head = await reader.header("latest")
+    for key, address in contracts(config):
+        if await reader.code(address, head.hash) == "0x":
+            cure = "correct the address or the chain"
+            raise ChainMismatch(key, f"a contract at {address}", "no code there", cure)
+
+
 def _progress(lines: Lines, venue: str) -> Any:
     """Tell the share that is done, at each tenth."""
     told = -1
@@ -73,28 +91,57 @@ def _progress(lines: Lines, venue: str) -> Any:
 
 def _write(places: Places, header: Header, venues: dict[str, Any], lines: Lines) -> Taken:
     document = {"number": header.number, "hash": header.hash, "venues": venues}
-    body = orjson.dumps(document)
-    digest = hashlib.sha256(body).hexdigest()
-    name = f"{header.number}-{digest[:16]}.json"
-    path = places.snapshots / name
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(".part")
-        with aside.open("wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-        _prune(places.snapshots)
-    except OSError as error:
-        raise StorageError(str(path), f"snapshot cannot be written: {error.strerror}") from error
+    name = f"{header.number}-{header.hash[2:18]}.json"
+    digest = store(places.snapshots / name, document)
+    prune(places)
     fields = (("number", header.number), ("hash", header.hash), ("file", name))
     lines.tell(Notice("snapshot_taken", "info", fields))
     return Taken(header, document, name, digest)
 
 
-def _prune(folder: Path) -> None:
-    """Keep the newest few: a journal names its own, and journals are moved away with theirs."""
-    files = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
+def store(path: Path, document: dict[str, Any]) -> str:
+    """Write a snapshot aside, then in place; return its sha256. Raises StorageError."""
+    body = orjson.dumps(document)
+    aside = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError as error:
+        raise StorageError(str(path), f"snapshot cannot be written: {error.strerror}") from error
+    return hashlib.sha256(body).hexdigest()
+
+
+def restore(path: Path, digest: str) -> dict[str, Any]:
+    """Return a stored snapshot; raises StorageError, MalformedRecord (also for another digest)."""
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        raise StorageError(str(path), f"snapshot cannot be read: {error.strerror}") from error
+    actual = hashlib.sha256(body).hexdigest()
+    if actual != digest:
+        raise MalformedRecord(str(path), 0, f"sha256 {actual}, the journal names {digest}")
+    document: dict[str, Any] = orjson.loads(body)
+    return document
+
+
+def prune(places: Places) -> None:
+    """Keep the newest few, and every one whose journal is there: without it none replays."""
+    named = {_named_by(path) for path in places.journal.glob("*.0001.jsonl")}
+    files = sorted(places.snapshots.glob("*.json"), key=lambda path: path.stat().st_mtime)
     for path in files[:-SNAPSHOTS_KEPT]:
-        path.unlink()
+        if path.name not in named:
+            path.unlink()
+
+
+def _named_by(journal: Path) -> str | None:
+    """Return the snapshot that a journal's first entry names; a torn one names none."""
+    with journal.open("rb") as file:
+        _manifest, first = file.readline(), file.readline()
+    try:
+        return str(orjson.loads(first)["entry"]["with"]["snapshot_file"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None

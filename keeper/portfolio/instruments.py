@@ -4,6 +4,7 @@ Interning only, not chain state: a number once given is never taken back, also n
 and no output depends on the order in which numbers were given.
 """
 
+from bisect import bisect_left
 from typing import NamedTuple
 
 import numpy as np
@@ -63,7 +64,8 @@ class Instruments:
     def __init__(self) -> None:
         self._row: dict[Instrument, int] = {}
         self._key: list[Instrument] = []
-        self._rank: NDArray[np.int64] | None = None
+        self._sorted: list[Instrument] = []
+        self._rank: NDArray[np.int64] = np.zeros(0, np.int64)
 
     def __len__(self) -> int:
         return len(self._key)
@@ -74,7 +76,10 @@ class Instruments:
         if row is None:
             row = self._row[instrument] = len(self._key)
             self._key.append(instrument)
-            self._rank = None
+            # A new array: who holds the old one keeps the order it was read in.
+            place = bisect_left(self._sorted, instrument)
+            self._sorted.insert(place, instrument)
+            self._rank = np.append(self._rank + (self._rank >= place), place)
         return row
 
     def __getitem__(self, row: int) -> Instrument:
@@ -83,9 +88,4 @@ class Instruments:
     @property
     def rank(self) -> NDArray[np.int64]:
         """Return each row's place in canonical order, (instrument,); a new listing moves them."""
-        if self._rank is None or len(self._rank) != len(self._key):
-            order = sorted(range(len(self._key)), key=self._key.__getitem__)
-            rank = np.empty(len(order), np.int64)
-            rank[order] = np.arange(len(order))
-            self._rank = rank
         return self._rank

@@ -52,7 +52,8 @@ class Positions:
 
     def set(self, account: int, instrument: int, value: int) -> None:
         """Write a quantity; 0 removes the row."""
-        self._undo.record(self, (account, instrument), self._write(account, instrument, value))
+        self._undo.record(self, (account, instrument), self.get(account, instrument))
+        self._write(account, instrument, value)
 
     def restore(self, key: object, old: object) -> None:
         """Put an old quantity back; only the undo log calls this."""
@@ -88,24 +89,18 @@ class Positions:
         hits = np.flatnonzero(segment == instrument)
         return first + int(hits[0]) if len(hits) else None
 
-    def _write(self, account: int, instrument: int, value: int) -> int:
-        """Write a quantity and return the one before."""
-        row = self._find(account, instrument)
-        if row is None:
-            if value != 0:
-                self._store(self._insert(account, instrument), value)
-            return 0
-        old = self._value(row)
-        if value == 0:
-            self._remove(account, row)
-        else:
-            self._store(row, value)
-        return old
-
-    def _store(self, row: int, value: int) -> None:
+    def _write(self, account: int, instrument: int, value: int) -> None:
         hi, lo = divmod(value, WAD)
+        # Before any row is made for it: a row without a value would hold what stood there last.
         if not -HI_MAX <= hi <= HI_MAX:
             raise InvariantViolation(f"a quantity of {value} does not fit two int64 columns")
+        row = self._find(account, instrument)
+        if value == 0:
+            if row is not None:
+                self._remove(account, row)
+            return
+        if row is None:
+            row = self._insert(account, instrument)
         self._hi[row], self._lo[row], self._quantity[row] = hi, lo, value / WAD
 
     def _insert(self, account: int, instrument: int) -> int:

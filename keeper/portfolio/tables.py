@@ -55,7 +55,8 @@ class Table(Generic[K, V]):
     def delete(self, key: K) -> None:
         """Remove `key`; nothing happens where it is not there."""
         if key in self._rows:
-            self._undo.record(self, key, self._rows.pop(key))
+            self._undo.record(self, key, self._rows[key])
+            del self._rows[key]
             self.version += 1
 
     def restore(self, key: object, old: object) -> None:

@@ -1,0 +1,1 @@
+"""One folder a venue; each fills the socket of keeper.venue. Strangers to one another."""
