@@ -5,7 +5,7 @@ Run and replay build the same machine here, or a replay would prove nothing.
 
 import importlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +18,11 @@ from keeper.liquidation.strategy import Strategy
 from keeper.machine import Machine, MachineParameters
 from keeper.portfolio.state import Portfolio
 from keeper.protocols.derive.derive import Derive
+
+
+# Keys of a venue's table that hold a contract's address, beside its managers.
+CONTRACTS = ("sub_accounts", "cash", "auction")
+OPTIONAL_CONTRACTS = ("auction_utils", "data_submitter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,18 +108,15 @@ def load_snapshot(core: Core, document: Mapping[str, Any]) -> tuple[int, Hash]:
     return number, block
 
 
-def contracts(config: Config) -> Iterator[tuple[str, Address]]:
-    """Yield (configuration key, address) of every contract that must be there."""
+def contracts(config: Config) -> list[tuple[str, Address]]:
+    """Return (configuration key, address) of every contract that must be there."""
+    found: list[tuple[str, Address | None]] = []
     for name, venue in config.venues.items():
-        yield f"venues.{name}.sub_accounts", venue.sub_accounts
-        yield f"venues.{name}.cash", venue.cash
-        yield f"venues.{name}.auction", venue.auction
-        for index, manager in enumerate(venue.managers):
-            yield f"venues.{name}.managers[{index}]", manager
-        if venue.auction_utils is not None:
-            yield f"venues.{name}.auction_utils", venue.auction_utils
-        if venue.data_submitter is not None:
-            yield f"venues.{name}.data_submitter", venue.data_submitter
+        key = f"venues.{name}"
+        found += [(f"{key}.{word}", getattr(venue, word)) for word in CONTRACTS]
+        found += [(f"{key}.managers[{at}]", each) for at, each in enumerate(venue.managers)]
+        found += [(f"{key}.{word}", getattr(venue, word)) for word in OPTIONAL_CONTRACTS]
+    return [(key, address) for key, address in found if address is not None]
 
 
 def targets(config: Config) -> frozenset[Address]:
