@@ -23,7 +23,7 @@ from keeper.domain.events import (
     TransactionOrphaned,
     TransactionReverted,
 )
-from keeper.domain.units import Address, Hash
+from keeper.domain.units import AccountId, Address, Hash
 from keeper.liquidation.limits import LimitParameters, spend_cap_wei
 from keeper.liquidation.outbox import CooldownRule, Live, Outbox
 from keeper.liquidation.priority import ORDERS, Appraised, prioritise
@@ -46,6 +46,20 @@ class MachineParameters:
     order: str = "excess"
     limits: LimitParameters = field(default_factory=LimitParameters)
     cooldown: CooldownRule = field(default_factory=CooldownRule)
+
+
+@dataclass(slots=True)
+class Round:
+    """The last block's decisions, kept open until the next block.
+
+    `held` are opportunities of accounts whose earlier command was in this very block, but whose
+    receipt was not read yet: they are served as soon as it is, not a block later.
+    """
+
+    block: BlockSealed
+    stock: Stock
+    served: int
+    held: dict[tuple[str, AccountId], tuple[Venue, Opportunity]]
 
 
 class Machine:
@@ -71,6 +85,8 @@ class Machine:
         self._halted: dict[str, str] = {}
         self._ended: dict[int, Live] = {}
         self._notices: list[Notice] = []
+        self._round: Round | None = None
+        self._freed: Live | None = None
 
     def apply(self, entry: Entry) -> Effects:
         """Fold the entry and decide on it."""
@@ -95,10 +111,26 @@ class Machine:
         """Return what is to be done and told after the fold of the same entry."""
         notices = self._drain()
         if not isinstance(entry.event, BlockSealed):
-            return Effects(notices=notices) if notices else NOTHING
+            return self._decide_held(notices)
         if not entry.event.at_tip:
             return Effects(notices=notices)
         return self._decide_block(entry.event, notices)
+
+    def _decide_held(self, notices: tuple[Notice, ...]) -> Effects:
+        """Serve an account that was only waiting for the end of its last command."""
+        freed, self._freed = self._freed, None
+        if freed is None or self._round is None:
+            return Effects(notices=notices) if notices else NOTHING
+        current = self._round
+        held = current.held.pop((freed.venue, freed.account), None)
+        if held is None:
+            return Effects(notices=notices) if notices else NOTHING
+        venue, opportunity = held
+        commands, more = self._serve(
+            venue, current.block, [opportunity], current.stock, current.served
+        )
+        current.served += len(commands)
+        return Effects(tuple(commands), (*notices, *more))
 
     def _drain(self) -> tuple[Notice, ...]:
         for venue in self.venues:
@@ -111,6 +143,7 @@ class Machine:
     def _fold_block(self, block: BlockSealed) -> None:
         if block.chain_id != self.parameters.chain_id:
             raise InvariantViolation(f"a block of chain {block.chain_id} was posted")
+        self._round = None
         tip = self.portfolio.tip
         if tip is not None and block.parent != tip[1]:
             raise InvariantViolation(f"block {block.number} does not stand on our tip {tip[0]}")
@@ -151,6 +184,7 @@ class Machine:
         self._notices.append(Notice("venue_halted", "error", fields))
 
     def _rewind(self, rewound: ChainRewound) -> None:
+        self._round = None
         taken = self.portfolio.undo.rewind(rewound.number, rewound.hash)
         fields = (("number", rewound.number), ("depth", taken))
         self._notices.append(Notice("rewound", "warning", fields))
@@ -166,6 +200,8 @@ class Machine:
                 live = self._end(event.command_id)
                 if live is not None:
                     self.outbox.forgive(live)
+                    # What the inclusion did is in our state only up to the tip.
+                    self._freed = live if event.number <= number else None
             case TransactionReverted() | TransactionDropped():
                 live = self._end(event.command_id)
                 if live is not None:
@@ -197,6 +233,7 @@ class Machine:
         commands: list[Command] = []
         assessments: list[Assessment] = []
         told = list(notices)
+        self._round = Round(block, stock, 0, {})
         for venue in self.venues:
             if venue.name in self._halted:
                 continue
@@ -205,6 +242,7 @@ class Machine:
             commands.extend(decided)
             told.extend(more)
             assessments.append(replace(assessment, proposals=len(decided)))
+        self._round.served = len(commands)
         return Effects(tuple(commands), tuple(told), tuple(assessments))
 
     def _assess(self, venue: Venue, block: BlockSealed) -> tuple[list[Opportunity], Assessment]:
@@ -262,6 +300,9 @@ class Machine:
         appraised = []
         for opportunity in opportunities:
             if not self.outbox.free(venue.name, opportunity.account, block.number):
+                if self._round is not None:
+                    key = (venue.name, opportunity.account)
+                    self._round.held[key] = (venue, opportunity)
                 continue
             appraisal = strategy.appraise(opportunity, stock)
             if appraisal is not None:

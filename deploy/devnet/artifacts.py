@@ -26,6 +26,8 @@ from typing import Any
 
 DEVNET = Path(__file__).resolve().parent
 CONTRACTS = DEVNET / "contracts"
+EXECUTOR_CONTRACTS = DEVNET.parent / "executor" / "contracts"
+ROOTS = (CONTRACTS, EXECUTOR_CONTRACTS)  # a source is named by its path under one of them
 NODE_MODULES = DEVNET / "node_modules"
 BUILD = DEVNET.parents[1] / "build" / "contracts"
 
@@ -92,14 +94,16 @@ def load(name: str) -> Artifact:
 
 
 def compile_all() -> list[str]:
-    """Compile every stale unit under `contracts`; the sources that were compiled, in order."""
+    """Compile every stale unit under `ROOTS`; the sources that were compiled, in order."""
     return compile_sources(sources())
 
 
 def sources() -> list[str]:
-    """Source files that define a contract or library, relative to `contracts`, in name order."""
-    found = sorted(path.relative_to(CONTRACTS).as_posix() for path in CONTRACTS.rglob("*.sol"))
-    return [each for each in found if _CONTRACT.search((CONTRACTS / each).read_text())]
+    """Source files that define a contract or library, relative to their root, in name order."""
+    found = sorted(
+        path.relative_to(root).as_posix() for root in ROOTS for path in root.rglob("*.sol")
+    )
+    return [each for each in found if _CONTRACT.search((_root_of(each) / each).read_text())]
 
 
 def unit_key(source: str) -> str:
@@ -122,28 +126,36 @@ def compile_sources(wanted: Sequence[str]) -> list[str]:
         jobs = [{"source": each, "key": unit_key(each)} for each in wanted]
         stale = [job for job in jobs if not _fresh(job["source"], job["key"])]
         if stale:
-            for result in _run_compiler(stale):
-                _write(result)
+            for root in ROOTS:
+                of_root = [job for job in stale if _root_of(job["source"]) == root]
+                for result in _run_compiler(root, of_root) if of_root else ():
+                    _write(result)
     return [job["source"] for job in stale]
 
 
 def _source_of(name: str) -> str:
     declares = re.compile(rf"^(?:contract|library)\s+{re.escape(name)}\b", re.MULTILINE)
-    found = [each for each in sources() if declares.search((CONTRACTS / each).read_text())]
+    found = [each for each in sources() if declares.search((_root_of(each) / each).read_text())]
     if len(found) != 1:
-        raise ArtifactError(f"{len(found)} files under {CONTRACTS} declare contract {name}")
+        raise ArtifactError(f"{len(found)} source files declare contract {name}")
     return found[0]
+
+
+def _root_of(source: str) -> Path:
+    """Return the root that holds a source; the first of them where none does."""
+    return next((root for root in ROOTS if (root / source).exists()), CONTRACTS)
 
 
 def _closure(source: str) -> dict[str, bytes]:
     """Contents of `source` and everything it imports, by import name."""
     contents: dict[str, bytes] = {}
+    root = _root_of(source)
     waiting = [source]
     while waiting:
         name = waiting.pop()
         if name in contents:
             continue
-        path = CONTRACTS / name
+        path = root / name
         if not path.exists():
             path = NODE_MODULES / name
         if not path.exists():
@@ -156,14 +168,14 @@ def _closure(source: str) -> dict[str, bytes]:
     return contents
 
 
-def _run_compiler(jobs: Sequence[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
+def _run_compiler(root: Path, jobs: Sequence[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
     node = shutil.which("node")
     if node is None:
         raise ArtifactError("no `node` on PATH: install Node.js 20 or newer, then `make setup`")
     if not (NODE_MODULES / "solc").is_dir():
         raise ArtifactError(f"no solc under {NODE_MODULES}: run `make setup`")
     request = {
-        "root": str(CONTRACTS),
+        "root": str(root),
         "modules": str(NODE_MODULES),
         "settings": SETTINGS,
         "jobs": list(jobs),
@@ -185,7 +197,7 @@ def _run_compiler(jobs: Sequence[Mapping[str, str]]) -> Iterator[dict[str, Any]]
 
 
 def _fresh(source: str, key: str) -> bool:
-    declared = _CONTRACT.findall((CONTRACTS / source).read_text())
+    declared = _CONTRACT.findall((_root_of(source) / source).read_text())
     return all(_read(name, key) is not None for name in declared)
 
 

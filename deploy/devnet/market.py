@@ -86,6 +86,11 @@ class CrashPlan:
     vol_peak: float  # implied vols are multiplied by up to this
     noise: float = 0.0007  # standard deviation of a block's move in quiet times
 
+    @property
+    def gap(self) -> int:
+        """The block of the gap, counted from 0: the last quiet moment before it is this one."""
+        return self.calm + self.slide
+
 
 def crash_plan(blocks: int) -> CrashPlan:
     """Return a crash that fits into `blocks`: -9 % sliding, -9 % in one block, -6 % in panic."""

@@ -30,7 +30,8 @@ class AccountPlan:
     """An account to seed: its book's underlying, a style for the report, and its legs.
 
     `excess_share` is the excess it starts with, as a share of gross notional; `excess_usd`, where
-    given, is that excess in USD instead.
+    given, is that excess in USD instead. With `at_gap` it is the excess that is left in the last
+    block before the gap.
     """
 
     underlying: str
@@ -38,15 +39,20 @@ class AccountPlan:
     legs: tuple[Leg, ...]
     excess_share: float
     excess_usd: float | None = None
+    at_gap: bool = False
 
 
 @dataclass(frozen=True)
 class Listed:
-    """What can be held under one underlying: strikes by expiry, nearest expiry first."""
+    """What can be held under one underlying: strikes by expiry, nearest expiry first.
+
+    `weight` is how popular it is beside the others.
+    """
 
     underlying: str
     spot: float
     strikes: dict[int, tuple[float, ...]]
+    weight: float = 1.0
 
     @property
     def expiries(self) -> tuple[int, ...]:
@@ -54,11 +60,13 @@ class Listed:
         return tuple(sorted(self.strikes))
 
 
-def listed(underlying: str, spot: float, expiries: Sequence[int], tick: float) -> Listed:
+def listed(
+    underlying: str, spot: float, expiries: Sequence[int], tick: float, weight: float = 1.0
+) -> Listed:
     """Return 17 strikes an expiry, 60 % to 150 % of spot, on the exchange's tick."""
     ratios = np.linspace(0.6, 1.5, 17)
     row = tuple(sorted({float(round(spot * ratio / tick) * tick) for ratio in ratios}))
-    return Listed(underlying, spot, dict.fromkeys(expiries, row))
+    return Listed(underlying, spot, dict.fromkeys(expiries, row), weight)
 
 
 Chance = np.random.Generator
@@ -136,13 +144,16 @@ def borrower(chance: Chance, market: Listed, size: float) -> tuple[Leg, ...]:
 
 
 def synthetic(chance: Chance, market: Listed, size: float) -> tuple[Leg, ...]:
-    """Return a synthetic forward against the perpetual: flat to spot, so that basis is worst."""
+    """Return a synthetic forward mostly hedged by the perpetual, so that basis is worst.
+
+    What is left unhedged takes it over the line when spot falls far.
+    """
     expiry = market.expiries[-1]
     strike = near(market, expiry, 1.0)
     return (
         Leg(CALL, size, expiry, strike),
         Leg(PUT, -size, expiry, strike),
-        Leg(PERPETUAL, -size),
+        Leg(PERPETUAL, -0.8 * size),
     )
 
 
@@ -157,10 +168,10 @@ def large_book(chance: Chance, market: Listed, size: float) -> tuple[Leg, ...]:
     count = int(chance.integers(32, 45))
     picked = [rows[index] for index in sorted(chance.choice(len(rows), count, replace=False))]
     legs = [
-        Leg(kind, round(float(chance.normal(0.0, size / 3)), 2) or 0.01, expiry, strike)
+        Leg(kind, round(float(chance.normal(0.0, size / 3)), 3) or 0.01, expiry, strike)
         for kind, expiry, strike in picked
     ]
-    return (*legs, Leg(PERPETUAL, round(float(chance.normal(0.0, size / 2)), 2) or 0.01))
+    return (*legs, Leg(PERPETUAL, round(float(chance.normal(0.0, size / 2)), 3) or 0.01))
 
 
 STYLES: tuple[tuple[str, Style, float], ...] = (
@@ -179,10 +190,16 @@ LARGE_SHARE = 0.04
 LARGE_MIN = 8
 SYNTHETICS = 4
 LENDERS = 3
+DOOMED = 6
+ORPHANS = 3
 
 
-def plan_accounts(seed: int, count: int, markets: Sequence[Listed]) -> list[AccountPlan]:
+def plan_accounts(
+    seed: int, count: int, markets: Sequence[Listed], dying: Listed
+) -> list[AccountPlan]:
     """Return `count` plans, in seeded order; a fixed few of each rare kind are always there.
+
+    `dying` lists the expiry that will lose its quotes. The last market is the wildest.
 
     Excess over gross notional is log-normal with a median of 7 %, so that a crash reaches many
     accounts one after the other and some at once.
@@ -190,13 +207,14 @@ def plan_accounts(seed: int, count: int, markets: Sequence[Listed]) -> list[Acco
     chance = np.random.default_rng([seed, 7])
     weights = np.array([weight for _, _, weight in STYLES])
     weights = weights / weights.sum()
-    plans = [*_rare(chance, count, markets)]
+    popular = np.array([market.weight for market in markets])
+    popular = popular / popular.sum()
+    plans = [*_rare(chance, count, markets), *orphans(dying)]
     while len(plans) < count:
-        market = markets[int(chance.integers(0, len(markets)))]
+        market = markets[int(chance.choice(len(markets), p=popular))]
         style, make, _ = STYLES[int(chance.choice(len(STYLES), p=weights))]
-        size = round(float(chance.lognormal(1.2, 0.8)), 2) + 0.1
-        if market.spot > 20_000:
-            size = round(size / 20, 3) + 0.01
+        # A typical account is worth some ten thousand dollars, whatever a coin costs.
+        size = round(float(chance.lognormal(1.2, 0.8)) * 3_000 / market.spot, 3) + 0.01
         share = float(np.clip(chance.lognormal(np.log(0.07), 0.9), 0.002, 0.6))
         plans.append(AccountPlan(market.underlying, style, make(chance, market, size), share))
     order = chance.permutation(len(plans))
@@ -209,22 +227,39 @@ def _rare(chance: Chance, count: int, markets: Sequence[Listed]) -> list[Account
     first = markets[0]
     for index in range(max(LARGE_MIN, int(count * LARGE_SHARE))):
         market = markets[index % len(markets)]
-        size = 4.0 if market.spot < 20_000 else 0.3
+        size = round(12_000 / market.spot, 3)
         share = float(np.clip(chance.lognormal(np.log(0.05), 0.7), 0.004, 0.3))
         legs = large_book(chance, market, size)
         plans.append(AccountPlan(market.underlying, "large book", legs, share))
     for index in range(SYNTHETICS):
-        share = 0.004 + 0.01 * index
+        share = 0.0015 + 0.0015 * index
         legs = synthetic(chance, first, 5.0 + index)
         plans.append(AccountPlan(first.underlying, "synthetic forward", legs, share))
     for index in range(LENDERS):
         # Price moves cannot touch a loan against stable coin: only interest takes it over the line.
-        legs = (Leg(STABLE, 50_000.0 + 10_000.0 * index),)
-        excess = 0.15 + 0.1 * index
-        plans.append(AccountPlan(first.underlying, "stable loan", legs, 0.0, excess))
-    for index in range(3):
-        # Short puts at the money with almost nothing behind: the gap makes them insolvent.
-        expiry = first.expiries[0]
-        legs = (Leg(PUT, -6.0 - index, expiry, near(first, expiry, 1.0)),)
-        plans.append(AccountPlan(first.underlying, "doomed put", legs, 0.012 + 0.002 * index))
+        legs = (Leg(STABLE, 500_000.0 + 100_000.0 * index),)
+        plans.append(AccountPlan(first.underlying, "stable loan", legs, 0.0, 0.2 + 0.15 * index))
+    wildest = markets[-1]
+    for index in range(DOOMED):
+        # A short put of the wildest underlying with hardly any excess left when the gap comes: the
+        # gap is worse than what its margin was for.
+        strike = near(wildest, wildest.expiries[0], 0.9 + 0.04 * (index % 3))
+        legs = (Leg(PUT, -60.0 - 20.0 * index, wildest.expiries[0], strike),)
+        share = 0.002 + 0.001 * index
+        plans.append(AccountPlan(wildest.underlying, "doomed put", legs, share, at_gap=True))
     return plans
+
+
+def orphans(market: Listed) -> list[AccountPlan]:
+    """Return spreads at an expiry that will lose its quotes: nobody can margin them from then."""
+    expiry = market.expiries[0]
+    high, low = near(market, expiry, 0.95), near(market, expiry, 0.8)
+    return [
+        AccountPlan(
+            market.underlying,
+            "orphaned spread",
+            (Leg(PUT, -1.0 - index, expiry, high), Leg(PUT, 1.0 + index, expiry, low)),
+            0.5,
+        )
+        for index in range(ORPHANS)
+    ]

@@ -177,6 +177,38 @@ def test_an_included_action_frees_the_account_and_an_orphaned_one_takes_it_back(
     assert accounts(world.block(3)) == [7]
 
 
+def included(command_id: int, number: int) -> TransactionIncluded:
+    return TransactionIncluded(command_id, hash_of(1, "e"), number, hash_of(number), 21_000, 1)
+
+
+def test_an_account_that_only_waited_for_its_receipt_is_served_in_the_same_block() -> None:
+    world = World()
+    world.block(1, "7:-5")
+    assert accounts(world.block(2)) == []
+
+    (command,) = world.apply(included(1, 2)).commands
+
+    assert (command.account, command.decided_number, command.rank) == (7, 2, 0)
+    assert world.apply(included(1, 2)).commands == ()
+
+
+def test_a_receipt_of_a_block_we_do_not_have_yet_serves_nothing() -> None:
+    world = World()
+    world.block(1, "7:-5")
+    world.block(2)
+
+    assert world.apply(included(1, 3)).commands == ()
+
+
+def test_what_waited_is_not_served_on_a_branch_that_was_left() -> None:
+    world = World()
+    world.block(1, "7:-5")
+    world.block(2)
+    world.apply(ChainRewound(1, 1, hash_of(1)))
+
+    assert world.apply(included(1, 1)).commands == ()
+
+
 def test_the_command_limit_is_a_notice_and_the_best_are_served() -> None:
     effects = World(commands_per_block_max=2).block(1, "1:-1", "2:-2", "3:-3")
 

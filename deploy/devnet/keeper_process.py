@@ -1,0 +1,182 @@
+"""The keeper as a child process: started by its command line, watched by its ports, stopped.
+
+It knows the command line, /readyz, /metrics and the log lines, as any operator does; it must not
+import the keeper. Whatever becomes of this process, the child does not outlive it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploy.devnet.node import HOST
+
+
+ROOT = Path(__file__).resolve().parents[2]
+STOP_TIMEOUT_S = 20.0
+REPLAY_TIMEOUT_S = 300.0
+ASK_TIMEOUT_S = 3.0
+LAST_WORDS = 3_000
+
+# (metric, its labels in order of name) → value
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+class KeeperFailed(Exception):
+    """The keeper ended, or did not get ready; the message carries its last words."""
+
+
+class KeeperProcess:
+    """`keeper run` with a configuration; a context manager that never leaves it behind."""
+
+    def __init__(self, config: Path, log: Path, port: int) -> None:
+        self.config = config
+        self.log = log
+        self.port = port
+        self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*_command(), "run", "-c", str(self.config)],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                # A Ctrl-C at the terminal is ours to handle: the keeper ends when we say so.
+                start_new_session=True,
+            )
+        # Blocked on a pipe that only we hold: when we are gone, so is the keeper.
+        self._guard = subprocess.Popen(
+            ["sh", "-c", f"cat > /dev/null; kill -9 {self._process.pid}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._unguard()
+
+    def wait_ready(self, timeout_s: float, beat: Callable[[str], None]) -> None:
+        """Wait for a green /readyz; `beat` is told the reason it is red, and makes time pass.
+
+        Raises KeeperFailed.
+        """
+        deadline = time.monotonic() + timeout_s
+        reason = "not started"
+        while time.monotonic() < deadline:
+            self.expect_alive()
+            ready, reason = self._readiness()
+            if ready:
+                return
+            beat(reason)
+        raise KeeperFailed(f"not ready after {timeout_s:.0f} s ({reason}):\n{self.last_words()}")
+
+    def expect_alive(self) -> None:
+        """Raise KeeperFailed when the process has ended."""
+        code = self._process.poll() if self._process is not None else None
+        if code is not None:
+            raise KeeperFailed(f"the keeper ended with code {code}:\n{self.last_words()}")
+
+    def metrics(self) -> Samples:
+        """Return what /metrics says, empty when it does not answer in time."""
+        try:
+            status, body = self._get("/metrics")
+        except OSError:
+            return {}
+        if status != 200:
+            return {}
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in text_string_to_metric_families(body)
+            for sample in family.samples
+        }
+
+    def stop(self) -> int:
+        """Send SIGTERM and return the exit code. Raises KeeperFailed when it does not end."""
+        assert self._process is not None, "a keeper that was never started"
+        self._process.terminate()
+        try:
+            code = self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            words = f"did not end within {STOP_TIMEOUT_S:.0f} s of SIGTERM"
+            raise KeeperFailed(f"{words}:\n{self.last_words()}") from None
+        self._unguard()
+        return code
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """Yield every log line so far that is JSON."""
+        for text in self.log.read_text(errors="replace").splitlines():
+            if text.startswith("{"):
+                yield json.loads(text)
+
+    def last_words(self) -> str:
+        """Return the end of the log."""
+        return self.log.read_text(errors="replace")[-LAST_WORDS:]
+
+    def _readiness(self) -> tuple[bool, str]:
+        try:
+            status, body = self._get("/readyz")
+            reasons = json.loads(body)["reasons"]
+        except (OSError, ValueError):
+            return False, "nobody listens yet"
+        return status == 200, "; ".join(reasons)
+
+    def _get(self, path: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=ASK_TIMEOUT_S)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        except http.client.HTTPException as failure:
+            raise ConnectionError(str(failure)) from failure
+        finally:
+            connection.close()
+
+    def _unguard(self) -> None:
+        if self._guard is not None:
+            self._guard.kill()
+            self._guard.communicate()
+            self._guard = None
+
+
+def replay(config: Path, journal: Path, accounts: Path) -> str:
+    """Run `keeper replay` with the accounts written out; its line. Raises KeeperFailed."""
+    words = ["replay", str(journal), "-c", str(config), "--accounts", str(accounts)]
+    done = subprocess.run(
+        [*_command(), *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=REPLAY_TIMEOUT_S,
+    )
+    if done.returncode != 0:
+        raise KeeperFailed(f"replay ended with code {done.returncode}: {done.stderr[-LAST_WORDS:]}")
+    return done.stdout.strip()
+
+
+def _command() -> list[str]:
+    """Return the installed command, or the package itself where it was not installed."""
+    installed = Path(sys.executable).with_name("keeper")
+    return [str(installed)] if installed.is_file() else [sys.executable, "-m", "keeper"]

@@ -1,0 +1,93 @@
+"""Evidence of a made-up run in which all went well, to be spoiled by tests one part at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from deploy.devnet.judge import Start, judge
+from deploy.devnet.margins import MarginCheck
+from deploy.devnet.report import Evidence, Latencies, Toy
+from deploy.devnet.service import ServiceRecord
+from deploy.devnet.truth import BlockTruth
+
+
+ACCOUNTS = tuple(range(100, 130))
+
+
+def truths() -> list[BlockTruth]:
+    """Thirty accounts are allowed at the end of block 10, none after it."""
+    return [
+        BlockTruth(9, (), 5),
+        BlockTruth(10, ACCOUNTS, 40),
+        BlockTruth(11, (), 12, live=30),
+        BlockTruth(12, (), 11, live=30),
+    ]
+
+
+def starts() -> list[Start]:
+    """All of them are started in the next block, one of them insolvent."""
+    return [Start(11, account, insolvent=account == ACCOUNTS[0]) for account in ACCOUNTS]
+
+
+def service(**changes: Any) -> ServiceRecord:
+    record = ServiceRecord(
+        sent=33,
+        by_function={"startAuction": 30, "advancedBid": 3},
+        bids_won=3,
+        partial_bids=2,
+        false_starts=0,
+        healed_before_inclusion=0,
+        undecided_starts=0,
+        reverted={},
+    )
+    return replace(record, **changes)
+
+
+def margins(**changes: Any) -> MarginCheck:
+    check = MarginCheck(
+        number=12,
+        compared=300,
+        error_rel_max=1e-15,
+        worst_account=100,
+        reverting=(7,),
+        unequal=(),
+        missing=(),
+    )
+    return replace(check, **changes)
+
+
+def toy(**changes: Any) -> Toy:
+    counts = Toy(
+        interest_only_breaches=1,
+        basis_worst_accounts=1,
+        basis_worst_breaches=1,
+        books_of_30_options=5,
+        expiries=3,
+    )
+    return replace(counts, **changes)
+
+
+def evidence(**changes: Any) -> Evidence:
+    """A run that deserves to be green, with some parts replaced."""
+    good = Evidence(
+        seed=1,
+        accounts=300,
+        blocks=4,
+        pace_s=1.0,
+        lane_capacity=64,
+        verdict=judge(truths(), starts(), 64, ()),
+        starts=starts(),
+        far_allowed=0,
+        service=service(),
+        latencies=Latencies((10.0, 20.0), (5.0, 9.0)),
+        module_paid_usd=100.0,
+        socialised_usd=20.0,
+        negative_equity_usd=3.0,
+        margins=margins(),
+        toy=toy(),
+        exit_code=0,
+        replayed="equal: 10 entries",
+        versions={},
+    )
+    return replace(good, **changes)

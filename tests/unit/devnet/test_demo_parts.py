@@ -1,0 +1,103 @@
+"""The small parts of the demo: configuration text, quantiles of a histogram, the shown row."""
+
+import io
+import sqlite3
+import tomllib
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from deploy.devnet.evidence import histogram_quantile_ms
+from deploy.devnet.keeper_process import Samples
+from deploy.devnet.service import decided_hashes
+from deploy.devnet.stage import toml
+from deploy.devnet.table import Row, Show, plain
+
+
+def stage_buckets(*counts: tuple[str, float]) -> Samples:
+    return {
+        ("keeper_stage_seconds_bucket", (("le", bound), ("stage", "decided_to_sent"))): count
+        for bound, count in counts
+    }
+
+
+def row(played: int, samples: Samples) -> Row:
+    return Row(played, 120, 57, {"ETH": 3_000.0}, samples)
+
+
+def test_tables_come_back_from_toml_as_they_were() -> None:
+    tables = {
+        "keeper": {"mode": "live", "data_dir": 'a "quoted" folder'},
+        "venues.derive": {"managers": ["0x01", "0x02"], "start_block": 3, "bidders": []},
+        "lanes": [{"key_file": "a", "in_flight_max": 16}, {"key_file": "b", "in_flight_max": 8}],
+    }
+    read = tomllib.loads(toml(tables))
+    assert read["keeper"] == tables["keeper"]
+    assert read["venues"]["derive"] == tables["venues.derive"]
+    assert read["lanes"] == tables["lanes"]
+
+
+def test_a_quantile_is_interpolated_within_its_bucket() -> None:
+    samples = stage_buckets(("0.01", 50.0), ("0.02", 100.0), ("+Inf", 100.0))
+    assert histogram_quantile_ms(samples, "decided_to_sent", 0.5) == pytest.approx(10.0)
+    assert histogram_quantile_ms(samples, "decided_to_sent", 0.75) == pytest.approx(15.0)
+
+
+def test_a_quantile_past_the_last_bound_is_that_bound() -> None:
+    samples = stage_buckets(("0.01", 0.0), ("+Inf", 4.0))
+    assert histogram_quantile_ms(samples, "decided_to_sent", 0.99) == pytest.approx(10.0)
+
+
+def test_a_quantile_of_nothing_is_zero() -> None:
+    assert histogram_quantile_ms({}, "decided_to_sent", 0.99) == 0.0
+
+
+def test_the_decided_block_of_a_transaction_is_read_from_the_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.executescript(
+            """
+            CREATE TABLE intent(id INTEGER PRIMARY KEY, decided_block_hash TEXT);
+            CREATE TABLE slot(chain_id, address, nonce, intent_id);
+            CREATE TABLE attempt(hash, chain_id, address, nonce, kind);
+            INSERT INTO intent VALUES (1, '0xaa'), (2, '0xbb');
+            INSERT INTO slot VALUES (31337, '0x1', 0, 1), (31337, '0x1', 1, 2);
+            INSERT INTO attempt VALUES ('0xt1', 31337, '0x1', 0, 'act'),
+                ('0xt2', 31337, '0x1', 1, 'cancel');
+            """
+        )
+    connection.close()
+    assert decided_hashes(path) == {"0xt1": "0xaa"}
+
+
+def test_a_keeper_that_does_not_answer_is_shown_as_unknown() -> None:
+    text = plain(row(1, {}))
+    assert "breaches ?" in text
+    assert "head lag ?" in text
+
+
+def test_a_row_shows_outcomes_and_how_far_the_keeper_is_behind() -> None:
+    samples: Samples = {
+        ("keeper_transactions_total", (("outcome", "included"),)): 4.0,
+        ("keeper_head_number", (("chain", "31337"),)): 56.0,
+    }
+    text = plain(row(1, samples))
+    assert "4 included" in text
+    assert "head lag 1 blocks" in text
+
+
+def test_without_a_terminal_every_tenth_block_is_a_line() -> None:
+    text = io.StringIO()
+    with Show(Console(file=text, width=400)) as show:
+        for played in range(1, 31):
+            show.show(row(played, {}))
+    assert len(text.getvalue().splitlines()) == 3
+
+
+def test_on_a_terminal_the_table_names_what_it_shows() -> None:
+    text = io.StringIO()
+    with Show(Console(file=text, width=120, force_terminal=True)) as show:
+        show.show(row(1, {("keeper_breaches", (("venue", "derive"),)): 7.0}))
+    assert "worst excess" in text.getvalue()
+    assert "7" in text.getvalue()
