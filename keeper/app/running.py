@@ -7,19 +7,19 @@ snapshot; everything that must survive that is in the ledger.
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from keeper import __version__
 from keeper.app.assembly import Core, Places, assemble, load_snapshot, targets
-from keeper.app.snapshots import look_for_contracts, take_snapshot
+from keeper.app.snapshots import take_snapshot
 from keeper.chain.branch import GapTooDeep
 from keeper.chain.endpoints import Endpoint, EndpointConfig
-from keeper.chain.follower import FollowParameters
 from keeper.chain.heads import HeadFollower, HeadsConfig
 from keeper.chain.lanes import LaneParameters
 from keeper.chain.ledger import Ledger
 from keeper.chain.modes import ObservingExecutor, SimulatingExecutor
+from keeper.chain.nurse import FollowParameters
 from keeper.chain.preflight import Preflight, PreflightParameters
 from keeper.chain.reader import NodeReader
 from keeper.chain.routes import PublicRoute
@@ -52,6 +52,7 @@ class Telemetry:
     lines: Lines
     metrics: Metrics
     health: Health
+    lanes: dict[Address, str] = field(default_factory=dict)  # their states, as last told
 
     def observe(self, entry: Entry, effects: Effects, timing: Timing) -> None:
         """Show an applied entry to all of them."""
@@ -60,9 +61,19 @@ class Telemetry:
             observer.observe(entry, effects, timing)
         if isinstance(entry.event, LaneObserved):
             self.health.release("recovery")  # the executor tells of lanes once it has recovered
+            self._lane(entry.event)
         for notice in effects.notices:
             if notice.kind == "venue_halted":
                 self.health.hold("venue", str(dict(notice.fields).get("problem", "halted")))
+
+    def _lane(self, lane: LaneObserved) -> None:
+        """Keep readiness red while there is no lane that would take a command."""
+        self.lanes[lane.lane] = lane.state
+        if "READY" in self.lanes.values():
+            self.health.release("lanes")
+        else:
+            told = ", ".join(f"{each} is {state}" for each, state in self.lanes.items())
+            self.health.hold("lanes", told)
 
     def survived(self, word: str, error: KeeperError) -> None:
         """Tell of a failure that was survived."""
@@ -129,14 +140,15 @@ async def _run_once(config: Config, clock: Clock, lines: Lines) -> Ended | None:
     places = Places(Path(config.keeper.data_dir))
     core = assemble(config)
     telemetry = Telemetry(lines, Metrics(), _health(config, clock))
+    # A snapshot may take minutes: what would refuse the start comes first.
+    signers = [] if config.keeper.mode == "observe" else await load_signers(config)
     async with AsyncExitStack() as stack:
         links = await _connect(config, clock, stack)
         reader = NodeReader(links.read, config.reader)
-        await look_for_contracts(config, reader)
         taken = await take_snapshot(config, reader, places, lines)
         load_snapshot(core, taken.document)
         follower = _follow(config, clock, links, taken.header, core)
-        executor, next_id = await _execute(config, clock, links, core, telemetry, places, stack)
+        executor, next_id = await _execute(config, clock, links, core, telemetry, signers, stack)
         heads = Heads(follower, executor)
         journal = FileJournal(
             places.journal,
@@ -254,7 +266,7 @@ async def _execute(
     links: Links,
     core: Core,
     telemetry: Telemetry,
-    places: Places,
+    signers: Sequence[LocalSigner],
     stack: AsyncExitStack,
 ) -> tuple[Executor, int]:
     """Return the mode's executor and the next command id."""
@@ -265,10 +277,10 @@ async def _execute(
     def reason(venue: str, data: str) -> str:
         return venues[venue].reason(data) if venue in venues else "unknown"
 
-    signers = await load_signers(config)
     if config.keeper.mode == "simulate":
         preflight = Preflight(links.read, reason, PreflightParameters())
         return SimulatingExecutor(preflight, signers[0].address if signers else NOBODY), 1
+    places = Places(Path(config.keeper.data_dir))
     ledger = await Ledger.open(places.ledger, config.chain.chain_id, config.caps)
     stack.push_async_callback(ledger.close)
     around = Surroundings(

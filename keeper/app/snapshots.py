@@ -1,5 +1,6 @@
 """Taking a run's snapshot: all venues at one pinned block, written aside and renamed."""
 
+import asyncio
 import hashlib
 import os
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from keeper.domain.effects import Notice
 from keeper.domain.errors import (
     ChainMismatch,
     EndpointError,
+    InvariantViolation,
     MalformedRecord,
     StorageError,
 )
@@ -23,7 +25,8 @@ from keeper.runtime.clock import SystemClock
 from keeper.telemetry.logging import Lines
 
 
-SNAPSHOT_TRIES = 5
+SNAPSHOT_TRIES = 7
+SNAPSHOT_PAUSE_MS = 100  # before the second try, doubled each time: 6 s in all
 SNAPSHOTS_KEPT = 8
 
 
@@ -40,35 +43,35 @@ class Taken:
 async def take_snapshot(config: Config, reader: ChainReader, places: Places, lines: Lines) -> Taken:
     """Read every venue at the newest block and write the file.
 
-    A chain that leaves the block while it is read is asked again at its new head. Raises
-    EndpointError after `SNAPSHOT_TRIES`, StorageError.
+    A chain that leaves the block while it is read, and a node that is away, are asked again after
+    a while. Raises ChainMismatch, StorageError, and EndpointError after `SNAPSHOT_TRIES`.
     """
-    failed: EndpointError | None = None
-    for _ in range(SNAPSHOT_TRIES):
-        header = await reader.header("latest")
+    for attempt in range(SNAPSHOT_TRIES):
         try:
+            header = await reader.header("latest")
+            await look_for_contracts(config, reader, header)
             venues = {
                 name: await take(reader, venue, header, SystemClock(), _progress(lines, name))
                 for name, venue in config.venues.items()
             }
         except EndpointError as error:
-            failed = error
+            if attempt + 1 == SNAPSHOT_TRIES:
+                raise
             lines.tell(Notice("snapshot_again", "warning", (("problem", str(error)),)))
-            continue
-        return _write(places, header, venues, lines)
-    assert failed is not None
-    raise failed
+            await asyncio.sleep((SNAPSHOT_PAUSE_MS << attempt) / 1000)
+        else:
+            return _write(places, header, venues, lines)
+    raise InvariantViolation("a snapshot was neither taken nor refused")
 
 
-async def look_for_contracts(config: Config, reader: ChainReader) -> None:
+async def look_for_contracts(config: Config, reader: ChainReader, header: Header) -> None:
     """Look for code at every configured address; raises ChainMismatch, EndpointError.
 
     A call to an address without code succeeds and answers nothing: left to itself, one that is
     seldom called would be missed until it is needed.
     """
-    head = await reader.header("latest")
     for key, address in contracts(config):
-        if await reader.code(address, head.hash) == "0x":
+        if await reader.code(address, header.hash) == "0x":
             cure = "correct the address or the chain"
             raise ChainMismatch(key, f"a contract at {address}", "no code there", cure)
 

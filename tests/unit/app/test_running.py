@@ -1,0 +1,90 @@
+"""How a run is joined: what readiness hears, and what a lost chain leads to."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+
+import pytest
+
+from keeper.app.running import Heads, Telemetry, run
+from keeper.chain.branch import GapTooDeep
+from keeper.domain.effects import NOTHING, Effects, Notice
+from keeper.domain.errors import ChainMismatch, ConfigError
+from keeper.domain.events import Entry, Event, LaneObserved, Ticked
+from keeper.ports import Post, Timing
+from keeper.runtime.clock import SystemClock
+from keeper.telemetry.health import Health, HealthLimits
+from keeper.telemetry.logging import Lines
+from keeper.telemetry.metrics import Metrics
+from tests.unit.app.documents import configured
+
+
+TIMING = Timing(1, 2, 3, 4)
+
+
+def telemetry() -> Telemetry:
+    clock = SystemClock()
+    health = Health(clock, HealthLimits(head_age_ms_max=1_000))
+    return Telemetry(Lines(clock, stream=io.StringIO()), Metrics(), health)
+
+
+def observe(told: Telemetry, event: Event, effects: Effects = NOTHING) -> list[str]:
+    told.observe(Entry(1, 1, event), effects, TIMING)
+    return told.health.not_ready()
+
+
+def test_readiness_waits_for_recovery_until_a_lane_is_told_of() -> None:
+    told = telemetry()
+    assert any("recovery" in why for why in observe(told, Ticked()))
+    lane = LaneObserved("0x" + "1" * 40, "READY", 1, 8)
+    assert not any("recovery" in why for why in observe(told, lane))
+
+
+def test_readiness_is_red_while_no_lane_takes_commands() -> None:
+    told, one, other = telemetry(), "0x" + "1" * 40, "0x" + "2" * 40
+    reasons = observe(told, LaneObserved(one, "QUARANTINE", 1, 0))
+    assert f"lanes: {one} is QUARANTINE" in reasons
+    reasons = observe(told, LaneObserved(other, "READY", 1, 8))
+    assert not any(why.startswith("lanes") for why in reasons)
+    reasons = observe(told, LaneObserved(other, "STARVED", 1, 0))
+    assert f"lanes: {one} is QUARANTINE, {other} is STARVED" in reasons
+
+
+def test_a_halted_venue_keeps_readiness_red_and_says_why() -> None:
+    told = telemetry()
+    notice = Notice("venue_halted", "error", (("venue", "derive"), ("problem", "too short")))
+    assert "venue: too short" in observe(told, Ticked(), Effects(notices=(notice,)))
+    assert "venue: too short" in observe(told, Ticked()), "and it stays so"
+
+
+class Lost:
+    """A follower whose chain went too far away."""
+
+    async def run(self, post: Post) -> None:
+        post(Ticked())
+        raise GapTooDeep(tip=9, head=5_000, window_blocks=128)
+
+
+class Idle:
+    """An executor that does nothing."""
+
+
+async def test_a_lost_chain_stops_the_run_and_is_not_an_error_of_the_source() -> None:
+    heads = Heads(Lost(), Idle())  # type: ignore[arg-type]
+    posted: list[Event] = []
+    running = asyncio.create_task(heads.run(posted.append))
+    async with asyncio.timeout(5):
+        await heads.stop.wait()
+    assert heads.lost is not None
+    assert posted == [Ticked()]
+    assert not running.done(), "a source that ends is a failure; this one waits to be stopped"
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_a_wrong_strategy_is_refused_before_any_connection() -> None:
+    with pytest.raises(ConfigError, match=r"strategy\.name"):
+        await run(configured(strategy={"name": "strategies.nowhere:Some"}))
+    assert ChainMismatch.exit_code != ConfigError.exit_code
