@@ -45,6 +45,19 @@ from keeper.telemetry.metrics import LoopLag, Metrics
 NOBODY: Address = "0x" + 39 * "0" + "1"
 
 
+class Renewal:
+    """Asks for a run from a new snapshot: the chain is too far away, or no log says enough."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.reason = ""
+
+    def ask(self, reason: str) -> None:
+        """Ask; the first reason is the one told."""
+        self.reason = self.reason or reason
+        self.asked.set()
+
+
 @dataclass(frozen=True, slots=True)
 class Telemetry:
     """The three observers, and what serves them; an `Observer` itself."""
@@ -52,6 +65,7 @@ class Telemetry:
     lines: Lines
     metrics: Metrics
     health: Health
+    renewal: Renewal
     lanes: dict[Address, str] = field(default_factory=dict)  # their states, as last told
 
     def observe(self, entry: Entry, effects: Effects, timing: Timing) -> None:
@@ -65,6 +79,9 @@ class Telemetry:
         for notice in effects.notices:
             if notice.kind == "venue_halted":
                 self.health.hold("venue", str(dict(notice.fields).get("problem", "halted")))
+            if notice.kind == "rewired":
+                # A contract we never read now counts: its state and its logs are both missing.
+                self.renewal.ask(f"rewired: {dict(notice.fields)}")
 
     def _lane(self, lane: LaneObserved) -> None:
         """Keep readiness red while there is no lane that would take a command."""
@@ -100,14 +117,13 @@ class Links:
 class Heads:
     """The follower as a source, with the executor told of every head after it was posted."""
 
-    def __init__(self, follower: HeadFollower, executor: Executor) -> None:
-        self.lost: GapTooDeep | None = None
-        self.stop = asyncio.Event()
+    def __init__(self, follower: HeadFollower, executor: Executor, renewal: Renewal) -> None:
         self._follower = follower
         self._executor = executor
+        self._renewal = renewal
 
     async def run(self, post: Post) -> None:
-        """Follow until cancelled, or until only a new snapshot helps (then `lost` says why)."""
+        """Follow until cancelled; a chain that is too far away asks for a new snapshot."""
 
         def post_and_tell(event: Event) -> None:
             post(event)
@@ -117,8 +133,7 @@ class Heads:
         try:
             await self._follower.run(post_and_tell)
         except GapTooDeep as lost:
-            self.lost = lost
-            self.stop.set()
+            self._renewal.ask(str(lost))
             await asyncio.get_running_loop().create_future()
 
 
@@ -139,7 +154,8 @@ async def _run_once(config: Config, clock: Clock, lines: Lines) -> Ended | None:
     """Run from a fresh snapshot; None where another one is needed."""
     places = Places(Path(config.keeper.data_dir))
     core = assemble(config)
-    telemetry = Telemetry(lines, Metrics(), _health(config, clock))
+    renewal = Renewal()
+    telemetry = Telemetry(lines, Metrics(), _health(config, clock), renewal)
     # A snapshot may take minutes: what would refuse the start comes first.
     signers = [] if config.keeper.mode == "observe" else await load_signers(config)
     async with AsyncExitStack() as stack:
@@ -149,7 +165,7 @@ async def _run_once(config: Config, clock: Clock, lines: Lines) -> Ended | None:
         load_snapshot(core, taken.document)
         follower = _follow(config, clock, links, taken.header, core)
         executor, next_id = await _execute(config, clock, links, core, telemetry, signers, stack)
-        heads = Heads(follower, executor)
+        heads = Heads(follower, executor, renewal)
         journal = FileJournal(
             places.journal,
             f"{taken.header.number}-{clock.now_ns()}",
@@ -182,24 +198,24 @@ async def _run_once(config: Config, clock: Clock, lines: Lines) -> Ended | None:
             },
             tell=lines.tell,
         )
-        return await _supervise(Supervisor(parts), heads, lines)
+        return await _supervise(Supervisor(parts), renewal, lines)
 
 
-async def _supervise(supervisor: Supervisor, heads: Heads, lines: Lines) -> Ended | None:
-    """Run to the end; None where the follower lost the chain and a new snapshot is needed."""
+async def _supervise(supervisor: Supervisor, renewal: Renewal, lines: Lines) -> Ended | None:
+    """Run to the end; None where the run shall begin again from a new snapshot."""
 
-    async def stop_when_lost() -> None:
-        await heads.stop.wait()
+    async def stop_when_asked() -> None:
+        await renewal.asked.wait()
         supervisor.stop()
 
-    waiting = asyncio.create_task(stop_when_lost())
+    waiting = asyncio.create_task(stop_when_asked())
     try:
         ended = await supervisor.run()
     finally:
         waiting.cancel()
-    if heads.lost is None or ended.exit_code != 0:
+    if not renewal.asked.is_set() or ended.exit_code != 0:
         return ended
-    lines.tell(Notice("new_snapshot_needed", "warning", (("problem", str(heads.lost)),)))
+    lines.tell(Notice("new_snapshot_needed", "warning", (("problem", renewal.reason),)))
     return None
 
 

@@ -7,7 +7,7 @@ import io
 
 import pytest
 
-from keeper.app.running import Heads, Telemetry, run
+from keeper.app.running import Heads, Renewal, Telemetry, run
 from keeper.chain.branch import GapTooDeep
 from keeper.domain.effects import NOTHING, Effects, Notice
 from keeper.domain.errors import ChainMismatch, ConfigError
@@ -26,7 +26,7 @@ TIMING = Timing(1, 2, 3, 4)
 def telemetry() -> Telemetry:
     clock = SystemClock()
     health = Health(clock, HealthLimits(head_age_ms_max=1_000))
-    return Telemetry(Lines(clock, stream=io.StringIO()), Metrics(), health)
+    return Telemetry(Lines(clock, stream=io.StringIO()), Metrics(), health, Renewal())
 
 
 def observe(told: Telemetry, event: Event, effects: Effects = NOTHING) -> list[str]:
@@ -70,13 +70,24 @@ class Idle:
     """An executor that does nothing."""
 
 
+def test_a_rewiring_to_what_was_never_read_asks_for_a_new_snapshot_once() -> None:
+    told = telemetry()
+    assert not told.renewal.asked.is_set()
+    for unread in ("0x" + "3" * 40, "0x" + "4" * 40):
+        notice = Notice("rewired", "warning", (("unread", unread),))
+        observe(told, Ticked(), Effects(notices=(notice,)))
+    assert told.renewal.asked.is_set()
+    assert "0x" + "3" * 40 in told.renewal.reason, "the first reason is the one told"
+
+
 async def test_a_lost_chain_stops_the_run_and_is_not_an_error_of_the_source() -> None:
-    heads = Heads(Lost(), Idle())  # type: ignore[arg-type]
+    renewal = Renewal()
+    heads = Heads(Lost(), Idle(), renewal)  # type: ignore[arg-type]
     posted: list[Event] = []
     running = asyncio.create_task(heads.run(posted.append))
     async with asyncio.timeout(5):
-        await heads.stop.wait()
-    assert heads.lost is not None
+        await renewal.asked.wait()
+    assert "5000" in renewal.reason
     assert posted == [Ticked()]
     assert not running.done(), "a source that ends is a failure; this one waits to be stopped"
     running.cancel()
