@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deploy.devnet.parameters import wad
+from deploy.devnet.quotes import Quotes
 from keeper.protocols.derive.abi import TOPIC
 from tests.integration.keeper_rig import SHORT_VENUE, Rig, rig_in
 
@@ -135,3 +137,36 @@ def emit(rig: Rig, address: str, topic: str) -> None:
     receipt = rig.node.call("eth_getTransactionReceipt", sent)
     assert len(receipt["logs"]) == 1
     rig.node.call("anvil_setCode", address, before)
+
+
+def test_a_feed_rewired_to_one_never_read_leads_to_a_new_snapshot(rig: Rig) -> None:
+    account = rig.open_with("500", rig.perp("10"))
+    keeper = rig.keeper()
+    rig.play(keeper)
+    keeper.ready()
+    old, sender = rig.book, rig.sender
+    feed = sender.deploy("LyraSpotFeed")
+    sender.send(feed, "setHeartbeat", SPOT_STALE_S)
+    sender.send(feed, "setPublisher", sender.address, True)
+    sender.send(old.manager, "setSpotFeed", feed.address)
+    books = tuple(
+        replace(book, spot_feed=feed) if book is old else book for book in rig.venue.books
+    )
+    rig.venue = replace(rig.venue, books=books)
+
+    def quotes_of_both() -> Quotes:
+        # The perpetual still reads its price off the old feed.
+        quotes = Rig.quotes(rig)
+        quotes.spot(old.spot_feed, wad(str(rig.spot)))
+        return quotes
+
+    rig.quotes = quotes_of_both  # type: ignore[method-assign]
+    rig.step()
+    keeper.wait("new snapshot", lambda: keeper.lines("new_snapshot_needed"))
+    keeper.wait("snapshot taken", lambda: len(keeper.lines("snapshot_taken")) == 2)
+    rig.play_until(keeper, lambda: keeper.readiness() == [])
+    line = rig.play(keeper, spot=2_900)
+    assert (line["undecided"], line["breaches"], line["commands"]) == (0, 1, 1)
+    rig.play(keeper)
+    assert rig.live(account)
+    assert rig.apart(keeper) == []
