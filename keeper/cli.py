@@ -1,4 +1,4 @@
-"""The command line: run, check, replay. Knows arguments and exit codes, nothing of how.
+"""The command line: run, check, replay, margin. Knows arguments and exit codes, nothing of how.
 
 Exit codes: 0 all is well, 2 wrong arguments, 64 configuration, 65 key file, 66 wrong chain or no
 contract, 67 finality violated, 70 crash or data that must not be decided on, 74 storage.
@@ -6,12 +6,15 @@ contract, 67 finality violated, 70 crash or data that must not be decided on, 74
 
 import argparse
 import asyncio
+import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from keeper import __version__
 from keeper.app.checking import check
+from keeper.app.margining import listing, margin_report, table
 from keeper.app.replaying import replay_journal
 from keeper.app.running import run
 from keeper.config import Config, describe, load
@@ -37,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeeperError as error:
         print(f"keeper: {type(error).__name__}: {error}", file=sys.stderr)
         return 70
+    except BrokenPipeError:
+        # The reader has seen enough (`keeper margin ... | head`); nothing is lost but the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     return code
 
 
@@ -72,6 +79,17 @@ def parser() -> argparse.ArgumentParser:
         help="write every account's figures of the last decided block as JSON",
     )
     add.set_defaults(command=_replay)
+    add = commands.add_parser(
+        "margin",
+        help="margin a portfolio file under any method, without a chain",
+        description="Methods and their sources: --list; formulae: docs/margin.md.",
+    )
+    add.add_argument("--list", action="store_true", help="list the methods and their exactness")
+    add.add_argument("--method", metavar="NAME", help="a method of --list")
+    add.add_argument("--toml", type=Path, metavar="FILE", help="a method of your own, in TOML")
+    add.add_argument("--portfolio", type=Path, metavar="FILE", help="positions and market, JSON")
+    add.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add.set_defaults(command=_margin)
     return top
 
 
@@ -114,4 +132,18 @@ def _replay(chosen: argparse.Namespace) -> int:
         f"equal: {counts.entries} entries in {counts.files} file(s), {counts.sealed} sealed, "
         f"{counts.commands} commands{torn}"
     )
+    return 0
+
+
+def _margin(chosen: argparse.Namespace) -> int:
+    if chosen.list:
+        print(listing())
+        return 0
+    if chosen.portfolio is None or (chosen.method is None and chosen.toml is None):
+        print(
+            "keeper margin: give --portfolio and --method (or --toml), or --list", file=sys.stderr
+        )
+        return 2
+    document = margin_report(chosen.method or "", chosen.portfolio, chosen.toml)
+    print(json.dumps(document, indent=2) if chosen.json else table(document))
     return 0
