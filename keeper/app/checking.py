@@ -3,18 +3,19 @@
 Sends nothing and writes nothing.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from keeper.app.assembly import assemble, contracts
-from keeper.app.running import load_signers
-from keeper.chain.endpoints import EndpointConfig
+from keeper.app.execution import load_signers
+from keeper.chain.endpoints import EndpointConfig, Role
 from keeper.chain.http import RpcHttp
 from keeper.chain.reader import NodeReader
 from keeper.chain.websocket import RpcSocket
 from keeper.config import Config, describe
+from keeper.config.endpoints import endpoint_configs
 from keeper.domain.errors import EndpointError, KeeperError, OperatorError
 from keeper.domain.units import Address, Hash
 from keeper.runtime.clock import SystemClock
@@ -66,27 +67,22 @@ def _data_dir(path: Path) -> Finding:
     return Finding("data_dir", good, found, 0 if good else 74)
 
 
-def _urls(config: Config) -> Iterator[tuple[str, str]]:
-    chain = config.chain
-    yield "watch", chain.watch_url
-    if chain.read_url is not None:
-        yield "read", chain.read_url
-    yield from ((f"send{index}", url) for index, url in enumerate(chain.send_urls))
-
-
 async def _endpoints(
     config: Config, stack: AsyncExitStack
 ) -> AsyncIterator[tuple[Finding, NodeReader | None]]:
     """Connect to each endpoint; the reader is of one that answers and is on our chain."""
-    for name, url in _urls(config):
-        what = f"endpoint {name}"
+    for endpoint in endpoint_configs(config.chain):
+        what = f"endpoint {endpoint.name}"
+        reader: NodeReader | None = None
         try:
-            link = _open(name, url, config)
+            link = _open(endpoint)
             await stack.enter_async_context(link)
             deadline_s = config.chain.call_deadline_ms / 1000
             chain_id = int(str(await link.call("eth_chainId", [], deadline_s=deadline_s)), 16)
-            reader = NodeReader(link, config.reader)
-            head = await reader.header("latest")
+            told = f"chain {chain_id}"
+            if endpoint.roles != (Role.SEND,):  # one that only takes bytes may know no blocks
+                reader = NodeReader(link, config.reader)
+                told += f", head {(await reader.header('latest')).number}"
         except (EndpointError, ValueError) as error:
             yield Finding(what, False, f"{error}; start the node or correct its URL", 66), None
             continue
@@ -94,14 +90,13 @@ async def _endpoints(
             cure = f"chain id is {chain_id}, chain.chain_id says {config.chain.chain_id}"
             yield Finding(what, False, f"{cure}; correct one of them", 66), None
             continue
-        yield Finding(what, True, f"chain {chain_id}, head {head.number}"), reader
+        yield Finding(what, True, told), reader
 
 
-def _open(name: str, url: str, config: Config) -> RpcSocket | RpcHttp:
-    endpoint = EndpointConfig(name, url, config.chain.chain_id)
-    if url.startswith("ws"):
-        return RpcSocket(name, endpoint.url, SystemClock())
-    return RpcHttp(name, endpoint.url)
+def _open(endpoint: EndpointConfig) -> RpcSocket | RpcHttp:
+    if endpoint.url.startswith("ws"):
+        return RpcSocket(endpoint.name, endpoint.url, SystemClock())
+    return RpcHttp(endpoint.name, endpoint.url)
 
 
 async def _contracts(config: Config, reader: NodeReader) -> AsyncIterator[Finding]:

@@ -5,29 +5,22 @@ snapshot; everything that must survive that is in the ledger.
 """
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from keeper import __version__
-from keeper.app.assembly import Core, Places, assemble, load_snapshot, targets
+from keeper.app.assembly import Core, Places, assemble, load_snapshot
+from keeper.app.execution import execute, load_signers
+from keeper.app.links import Links, connect, settle_memory
 from keeper.app.snapshots import take_snapshot
 from keeper.chain.branch import GapTooDeep
-from keeper.chain.endpoints import Endpoint, EndpointConfig
 from keeper.chain.heads import HeadFollower, HeadsConfig
-from keeper.chain.lanes import LaneParameters
-from keeper.chain.ledger import Ledger
-from keeper.chain.modes import ObservingExecutor, SimulatingExecutor
-from keeper.chain.nurse import FollowParameters
-from keeper.chain.preflight import Preflight, PreflightParameters
 from keeper.chain.reader import NodeReader
-from keeper.chain.routes import PublicRoute
-from keeper.chain.sender import ExecutionParameters, LaneExecutor, Surroundings
-from keeper.chain.signer import LocalSigner, load_signer
+from keeper.chain.sender import LaneExecutor
 from keeper.config import Config, config_digest
 from keeper.domain.effects import Effects, Notice
-from keeper.domain.errors import ChainMismatch, KeeperError
+from keeper.domain.errors import KeeperError
 from keeper.domain.events import BlockSealed, Entry, Event, LaneObserved, Started
 from keeper.domain.units import Address
 from keeper.ports import Clock, Executor, Header, Observer, Post, Timing
@@ -39,10 +32,6 @@ from keeper.runtime.supervisor import Ended, Parts, Supervisor
 from keeper.telemetry.health import Health, HealthLimits, HealthServer
 from keeper.telemetry.logging import Lines
 from keeper.telemetry.metrics import LoopLag, Metrics
-
-
-# From whom calls are tried in mode "simulate" where no lane is configured.
-NOBODY: Address = "0x" + 39 * "0" + "1"
 
 
 class Renewal:
@@ -98,22 +87,6 @@ class Telemetry:
         self.lines.tell(Notice(f"{word}_failed", "warning", fields))
 
 
-@dataclass(frozen=True, slots=True)
-class Links:
-    """The endpoints of a run, each kept connected by its own task."""
-
-    watch: Endpoint
-    read: Endpoint
-    send: tuple[Endpoint, ...]
-    tasks: tuple[asyncio.Task[None], ...]
-
-    async def run(self) -> None:
-        """Wait for the first endpoint that fails for good; a `Service` of the supervisor."""
-        done, _ = await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-
-
 class Heads:
     """The follower as a source, with the executor told of every head after it was posted."""
 
@@ -159,12 +132,15 @@ async def _run_once(config: Config, clock: Clock, lines: Lines) -> Ended | None:
     # A snapshot may take minutes: what would refuse the start comes first.
     signers = [] if config.keeper.mode == "observe" else await load_signers(config)
     async with AsyncExitStack() as stack:
-        links = await _connect(config, clock, stack)
+        links = await connect(config, clock, telemetry.survived, stack)
         reader = NodeReader(links.read, config.reader)
         taken = await take_snapshot(config, reader, places, lines)
         load_snapshot(core, taken.document)
+        settle_memory()
         follower = _follow(config, clock, links, taken.header, core)
-        executor, next_id = await _execute(config, clock, links, core, telemetry, signers, stack)
+        executor, next_id = await execute(
+            config, clock, links, core, telemetry.survived, signers, stack
+        )
         heads = Heads(follower, executor, renewal)
         journal = FileJournal(
             places.journal,
@@ -227,43 +203,6 @@ def _health(config: Config, clock: Clock) -> Health:
     return health
 
 
-async def _connect(config: Config, clock: Clock, stack: AsyncExitStack) -> Links:
-    """Connect every endpoint and verify its chain; raises ChainMismatch."""
-    chain = config.chain
-
-    def endpoint(name: str, url: str) -> Endpoint:
-        return Endpoint(EndpointConfig(name, url, chain.chain_id, chain.genesis_hash), clock)
-
-    watch = endpoint("watch", chain.watch_url)
-    read = endpoint("read", chain.read_url) if chain.read_url is not None else watch
-    send = tuple(endpoint(f"send{index}", url) for index, url in enumerate(chain.send_urls))
-    every: dict[str, Endpoint] = {each.name: each for each in (watch, read, *send)}
-    tasks = tuple(
-        asyncio.create_task(each.run(), name=f"endpoint {name}") for name, each in every.items()
-    )
-    stack.push_async_callback(_end, tasks)
-    for each in (watch, read):
-        await _up(each, tasks)
-    return Links(watch, read, send, tasks)
-
-
-async def _up(endpoint: Endpoint, tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Wait until an endpoint is up, or raise what ended any of them for good."""
-    up = asyncio.create_task(endpoint.up())
-    try:
-        done, _ = await asyncio.wait({up, *tasks}, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        up.cancel()
-
-
-async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
 def _follow(config: Config, clock: Clock, links: Links, start: Header, core: Core) -> HeadFollower:
     chain = config.chain
     heads = HeadsConfig(
@@ -271,63 +210,11 @@ def _follow(config: Config, clock: Clock, links: Links, start: Header, core: Cor
         poll_interval_ms=chain.poll_interval_ms,
         call_deadline_ms=chain.call_deadline_ms,
         stall_blocks=chain.stall_blocks,
+        finality_blocks=chain.finality_blocks,
     )
     addresses = [address for venue in core.venues for address in venue.watch()]
-    return HeadFollower(links.watch, clock, heads, chain.chain_id, start, addresses)
-
-
-async def _execute(
-    config: Config,
-    clock: Clock,
-    links: Links,
-    core: Core,
-    telemetry: Telemetry,
-    signers: Sequence[LocalSigner],
-    stack: AsyncExitStack,
-) -> tuple[Executor, int]:
-    """Return the mode's executor and the next command id."""
-    if config.keeper.mode == "observe":
-        return ObservingExecutor(), 1
-    venues = {venue.name: venue for venue in core.venues}
-
-    def reason(venue: str, data: str) -> str:
-        return venues[venue].reason(data) if venue in venues else "unknown"
-
-    if config.keeper.mode == "simulate":
-        preflight = Preflight(links.read, reason, PreflightParameters())
-        return SimulatingExecutor(preflight, signers[0].address if signers else NOBODY), 1
-    places = Places(Path(config.keeper.data_dir))
-    ledger = await Ledger.open(places.ledger, config.chain.chain_id, config.caps)
-    stack.push_async_callback(ledger.close)
-    around = Surroundings(
-        rpc=links.read,
-        witnesses=(links.watch,),
-        routes=tuple(PublicRoute(each) for each in links.send),
-        reason=reason,
-        clock=clock,
-        report=telemetry.survived,
-    )
-    parameters = ExecutionParameters(
-        lanes=LaneParameters(min(lane.in_flight_max for lane in config.lanes)),
-        fees=config.fees,
-        follow=FollowParameters(final_blocks=config.chain.finality_blocks),
-    )
-    executor = LaneExecutor(config.chain.chain_id, around, ledger, signers, parameters)
-    return executor, await ledger.next_command_id()
-
-
-async def load_signers(config: Config) -> list[LocalSigner]:
-    """Read every lane's key; raises KeyFileError, ChainMismatch where two lanes are one."""
-    allowed = targets(config)
-    signers: list[LocalSigner] = []
-    for lane in config.lanes:
-        password = Path(lane.password_file) if lane.password_file is not None else None
-        signer = await load_signer(Path(lane.key_file), password, config.chain.chain_id, allowed)
-        if any(signer.address == other.address for other in signers):
-            cure = "give each lane its own key"
-            raise ChainMismatch(f"lane {lane.key_file}", "a new sender", signer.address, cure)
-        signers.append(signer)
-    return signers
+    witnesses = links.pool.witnesses
+    return HeadFollower(links.watch, clock, heads, chain.chain_id, start, addresses, witnesses)
 
 
 def _watch(metrics: Metrics, journal: FileJournal, inbox: Inbox, follower: HeadFollower) -> None:

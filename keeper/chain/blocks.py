@@ -5,12 +5,12 @@ not know (any more) is None and never an error: after a reorg that is the normal
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from keeper.chain import wire
-from keeper.chain.completeness import Watchlist, complete_logs
+from keeper.chain.completeness import Watchlist, bloom_of, complete_logs
 from keeper.chain.transport import Request, Rpc
 from keeper.domain.errors import EndpointError, MalformedReply, RpcError
 from keeper.domain.events import Log
@@ -29,16 +29,29 @@ class FullBlock:
 class BlockReader:
     """Reads blocks from one endpoint; every method raises EndpointError.
 
-    `doubts` counts empty log answers that the bloom did not allow us to believe at once, and
-    `refuted` those of them that the receipts proved wrong: each is a fault of the endpoint.
+    `doubts` counts log answers that the bloom did not allow us to believe, `refuted` those of them
+    that proved wrong: each is a fault of the endpoint. `sampled` counts the whole answers that
+    were held against the receipts all the same. `witnesses` are asked before the receipts are.
     """
 
-    def __init__(self, rpc: Rpc, watched: Watchlist, deadline_s: float) -> None:
+    def __init__(
+        self,
+        rpc: Rpc,
+        watched: Watchlist,
+        deadline_s: float,
+        witnesses: Callable[[], Sequence[Rpc]] = tuple,
+        receipts_every_blocks: int = 64,
+    ) -> None:
         self.doubts = 0
         self.refuted = 0
+        self.sampled = 0
+        self.watched = watched
         self._rpc = rpc
-        self._watched = watched
         self._deadline_s = deadline_s
+        self._witnesses = witnesses
+        self._receipts_every_blocks = receipts_every_blocks
+        self._since_sample = 0
+        self._distrusted_blocks = 0
 
     async def latest(self) -> Header:
         """Return the header the node calls its head."""
@@ -61,10 +74,8 @@ class BlockReader:
     async def full(self, block: Hash) -> FullBlock | None:
         """Return the block with all its watched logs, or None if the node does not know it."""
         calls: list[Request] = [("eth_getBlockByHash", [block, False])]
-        if self._watched.addresses:
-            # An empty address list would mean "all addresses" to the node.
-            criteria = {"blockHash": block, "address": list(self._watched.addresses)}
-            calls.append(("eth_getLogs", [criteria]))
+        if self.watched.addresses:
+            calls.append(self._query(block))
         answers = await self._rpc.batch(calls, deadline_s=self._deadline_s)
         if isinstance(answers[0], RpcError):
             raise answers[0]
@@ -74,29 +85,100 @@ class BlockReader:
         logs = await self._logs(asked, answers[1:])
         return None if logs is None else FullBlock(asked.header, logs)
 
+    async def range(
+        self, first: int, last: int
+    ) -> tuple[list[wire.Block], list[tuple[int, Hash, Log]] | RpcError]:
+        """Return the node's blocks of a closed range now, and the watched logs or why not."""
+        calls: list[Request] = [
+            ("eth_getBlockByNumber", [hex(number), False]) for number in range(first, last + 1)
+        ]
+        if self.watched.addresses:
+            span = {"fromBlock": hex(first), "toBlock": hex(last)}
+            calls.append(("eth_getLogs", [span | {"address": list(self.watched.addresses)}]))
+        *raws, logs = await self._rpc.batch(calls, deadline_s=self._deadline_s)
+        if not self.watched.addresses:
+            raws, logs = [*raws, logs], []
+        whole = [raw for raw in raws if raw is not None and not isinstance(raw, RpcError)]
+        blocks = [wire.block(self._rpc.name, raw) for raw in whole]
+        return blocks, logs if isinstance(logs, RpcError) else wire.logs(self._rpc.name, logs)
+
+    def complete(
+        self, found: list[tuple[int, Hash, Log]], asked: wire.Block
+    ) -> tuple[Log, ...] | None:
+        """Return the logs in order, or None where the bloom says that some are missing."""
+        logs = self._complete(found, asked.header)
+        if self.watched.unnamed(asked.bloom, logs):
+            raise MalformedReply(self._rpc.name, "logs that the block's bloom does not hold")
+        return None if self.watched.unheard(asked.bloom, logs) else logs
+
     async def _logs(self, asked: wire.Block, answers: Sequence[Any]) -> tuple[Log, ...] | None:
         if not answers:
             return ()
         if isinstance(answers[0], RpcError):
             # Too many logs for one answer, or a reorg between the two: the receipts tell which.
-            return await self._receipt_logs(asked.header)
-        found = wire.logs(self._rpc.name, answers[0])
-        if found or not self._watched.may_have_logged(asked.bloom):
-            return self._complete(found, asked.header)
-        self.doubts += 1
-        logs = await self._receipt_logs(asked.header)
-        self.refuted += 1 if logs else 0
+            return await self._receipt_logs(asked)
+        logs = self.complete(wire.logs(self._rpc.name, answers[0]), asked)
+        if logs is None:
+            return await self._settle_doubt(asked, len(answers[0]))
+        self._since_sample += bool(logs)
+        if self._distrusted_blocks or self._since_sample >= self._receipts_every_blocks:
+            return await self._sample(asked, logs)
         return logs
 
-    async def _receipt_logs(self, header: Header) -> tuple[Log, ...] | None:
-        raw = await self._call("eth_getBlockReceipts", [header.hash])
+    async def _settle_doubt(self, asked: wire.Block, believed: int) -> tuple[Log, ...] | None:
+        """Ask another endpoint, else the receipts: an incomplete answer is wrong state for ever."""
+        self.doubts += 1
+        for witness in self._witnesses():
+            try:
+                raw = await witness.call(
+                    *self._query(asked.header.hash), deadline_s=self._deadline_s
+                )
+                found = wire.logs(witness.name, raw)
+                logs = complete_logs(
+                    witness.name, found, asked.header.number, asked.header.hash, self.watched
+                )
+            except EndpointError:
+                continue  # no answer is no testimony: the next one, or the receipts, decide
+            if not self.watched.unheard(asked.bloom, logs):
+                self.refuted += 1
+                return logs
+        decided = await self._receipt_logs(asked)
+        self.refuted += bool(decided is not None and len(decided) > believed)
+        return decided
+
+    async def _sample(self, asked: wire.Block, logs: tuple[Log, ...]) -> tuple[Log, ...] | None:
+        """Hold one whole answer against the receipts: a node that cuts answers is found out.
+
+        The receipts count, for they add up to the bloom. Once they differed, every block is held
+        against them until as many in a row agree as lie between two samples.
+        """
+        self.sampled += 1
+        decided = await self._receipt_logs(asked)
+        if decided is not None and decided != logs:
+            self.refuted += 1
+            self._distrusted_blocks = self._receipts_every_blocks
+        elif decided is not None:
+            self._distrusted_blocks = max(0, self._distrusted_blocks - 1)
+        self._since_sample = 0
+        return decided
+
+    async def _receipt_logs(self, asked: wire.Block) -> tuple[Log, ...] | None:
+        raw = await self._call("eth_getBlockReceipts", [asked.header.hash])
         if raw is None:
             return None
-        return self._complete(wire.receipt_logs(self._rpc.name, raw), header)
+        found = wire.receipt_logs(self._rpc.name, raw)
+        if bloom_of(log for _, _, log in found) != asked.bloom:
+            # The receipts decide, so they must be all: the header's bloom is made of them.
+            raise MalformedReply(self._rpc.name, "receipts that do not add up to the block's bloom")
+        return self._complete(found, asked.header)
+
+    def _query(self, block: Hash) -> Request:
+        # An empty address list would mean "all addresses" to the node.
+        return "eth_getLogs", [{"blockHash": block, "address": list(self.watched.addresses)}]
 
     def _complete(self, found: list[tuple[int, Hash, Log]], header: Header) -> tuple[Log, ...]:
         name = self._rpc.name
-        return complete_logs(name, found, header.number, header.hash, self._watched)
+        return complete_logs(name, found, header.number, header.hash, self.watched)
 
     def _asked(self, raw: Any, block: Hash) -> wire.Block:
         read = wire.block(self._rpc.name, raw)

@@ -29,10 +29,15 @@ class Point:
 
 
 class Branch:
-    """Our own branch: the tip and at most `window_blocks` blocks below it, parent by parent."""
+    """Our own branch: the tip and at most `window_blocks` blocks below it, parent by parent.
 
-    def __init__(self, start: Point, window_blocks: int) -> None:
+    A block is final once `finality_blocks` others were sealed above it, whatever came later.
+    """
+
+    def __init__(self, start: Point, window_blocks: int, finality_blocks: int) -> None:
         self.window_blocks = window_blocks
+        self._finality_blocks = finality_blocks
+        self._highest = start.number
         self._points: deque[Point] = deque([start], maxlen=window_blocks + 1)
         self._known: dict[Hash, Point] = {start.hash: start}
 
@@ -46,6 +51,16 @@ class Branch:
         """Return the deepest block we can go back to."""
         return self._points[0]
 
+    @property
+    def final_number(self) -> int:
+        """Return the number of the last final block; it never goes down."""
+        return self._highest - self._finality_blocks
+
+    def at(self, number: int) -> Point | None:
+        """Return our block of this number, if it is within the window."""
+        place = number - self.oldest.number
+        return self._points[place] if 0 <= place < len(self._points) else None
+
     def find(self, block: Hash) -> Point | None:
         """Return the block if it is ours and within the window."""
         return self._known.get(block)
@@ -58,6 +73,7 @@ class Branch:
             del self._known[self._points[0].hash]
         self._points.append(point)
         self._known[point.hash] = point
+        self._highest = max(self._highest, point.number)
 
     def rewind(self, ancestor: Point) -> None:
         """Forget all blocks above `ancestor`, which must be ours."""

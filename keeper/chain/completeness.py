@@ -6,6 +6,8 @@ witness: if it cannot hold any watched address, empty is true; else the receipts
 """
 
 from collections.abc import Iterable, Sequence
+from operator import lt
+from typing import Final
 
 from eth_hash.auto import keccak
 
@@ -32,15 +34,42 @@ class Watchlist:
 
     def __init__(self, addresses: Iterable[Address]) -> None:
         self.addresses: tuple[Address, ...] = tuple(dict.fromkeys(a.lower() for a in addresses))
-        self._known = frozenset(self.addresses)
-        self._masks = tuple(bloom_mask(bytes.fromhex(a[2:])) for a in self.addresses)
+        self._masks = {a: bloom_mask(bytes.fromhex(a[2:])) for a in self.addresses}
 
     def __contains__(self, address: Address) -> bool:
-        return address in self._known
+        return address in self._masks
 
     def may_have_logged(self, bloom: int) -> bool:
         """Return False only if no watched address can have logged in a block with this bloom."""
-        return any(bloom & mask == mask for mask in self._masks)
+        return any(bloom & mask == mask for mask in self._masks.values())
+
+    def unnamed(self, bloom: int, found: Iterable[Log]) -> bool:
+        """Whether a log is among those found whose address the bloom does not hold: a lie."""
+        heard = {log.address for log in found}
+        return any(bloom & mask != mask for a, mask in self._masks.items() if a in heard)
+
+    def unheard(self, bloom: int, found: Iterable[Log]) -> bool:
+        """Whether the bloom names a watched address that has no log among those found.
+
+        A full bloom names everybody: where more than 4 bits of 10 are set (then one address in 16
+        is named for nothing) only a wholly empty answer is doubted.
+        """
+        heard = {log.address for log in found}
+        if heard and bloom.bit_count() > _BLOOM_BITS_TELLING:
+            return False
+        return any(bloom & mask == mask and a not in heard for a, mask in self._masks.items())
+
+
+_BLOOM_BITS_TELLING: Final = 2048 * 4 // 10
+
+
+def bloom_of(logs: Iterable[Log]) -> int:
+    """Return the bloom of a block with exactly these logs: each address and each topic."""
+    items = {item for log in logs for item in (log.address, *log.topics)}
+    bloom = 0
+    for item in sorted(items):
+        bloom |= bloom_mask(bytes.fromhex(item[2:]))
+    return bloom
 
 
 def complete_logs(
@@ -55,12 +84,14 @@ def complete_logs(
     Raises MalformedReply where a log is of another block, or where two different logs claim one
     index: then neither can be trusted.
     """
+    if any(place != (number, block) for place in {(at, of) for at, of, _ in found}):
+        raise MalformedReply(endpoint, f"a log of another block than {block}")
+    logs = [log for _, _, log in found if log.address in watched]
+    indexes = [log.log_index for log in logs]
+    if all(map(lt, indexes, indexes[1:])):
+        return tuple(logs)  # as a node that is in order answers: nothing to sort or to compare
     by_index: dict[int, Log] = {}
-    for log_number, log_block, log in found:
-        if log_block != block or log_number != number:
-            raise MalformedReply(endpoint, f"a log of another block than {block}")
-        if log.address not in watched:
-            continue
+    for log in logs:
         if by_index.setdefault(log.log_index, log) != log:
             raise MalformedReply(endpoint, f"two logs with index {log.log_index} in {block}")
     return tuple(by_index[index] for index in sorted(by_index))

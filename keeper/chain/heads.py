@@ -7,7 +7,7 @@ The follower knows addresses and nothing of what a log means.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple, Protocol
 
@@ -16,7 +16,8 @@ from keeper.chain.blocks import BlockReader, FullBlock, Prefetch
 from keeper.chain.branch import Branch, Point
 from keeper.chain.completeness import Watchlist
 from keeper.chain.path import Path, check_link
-from keeper.chain.transport import Subscriber
+from keeper.chain.ranges import RangeReader
+from keeper.chain.transport import Rpc, Subscriber
 from keeper.domain.errors import (
     ConfigError,
     EndpointError,
@@ -40,7 +41,8 @@ class HeadsConfig:
     """How the chain is followed. All figures must be positive.
 
     `window_blocks` is how deep we can rewind (the undo window), `gap_blocks_max` how far behind we
-    may be and still catch up block by block; beyond either, GapTooDeep.
+    may be and still catch up block by block; beyond either, GapTooDeep. A branch that leaves ours
+    at or below `finality_blocks` under the highest block sealed is FinalityViolated.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -51,8 +53,11 @@ class HeadsConfig:
     stall_blocks: int = 3
     window_blocks: int = 128
     gap_blocks_max: int = 1024
+    finality_blocks: int = 64
     heads_queued_max: int = 64
     blocks_fetched_max: int = 8
+    range_blocks_max: int = 64  # blocks of a gap whose logs are asked for at once
+    receipts_every_blocks: int = 64  # every so many blocks with logs are held against receipts
     retry_after_ms_max: int = 30_000
 
     def __post_init__(self) -> None:
@@ -108,7 +113,8 @@ class HeadFollower:
     """A `Source` that follows one endpoint from a start block, usually the snapshot's.
 
     `run` raises GapTooDeep when only a new snapshot helps (take one, and make a new follower), and
-    otherwise only what `post` raises; endpoint errors lead to a new connection.
+    otherwise only FinalityViolated (the run must end) and what `post` raises; endpoint errors lead
+    to a new connection. `witnesses` are asked where the followed endpoint's logs are in doubt.
     """
 
     def __init__(
@@ -119,18 +125,24 @@ class HeadFollower:
         chain_id: int,
         start: Header,
         addresses: Iterable[Address],
+        witnesses: Callable[[], Sequence[Rpc]] = tuple,
     ) -> None:
         self.status = HeadsStatus(start.number, start.hash, clock.monotonic_ns())
         self._watch = watch
         self._clock = clock
         self._config = config
         self._chain_id = chain_id
-        self._branch = Branch(Point(start.number, start.hash), config.window_blocks)
+        tip = Point(start.number, start.hash)
+        self._branch = Branch(tip, config.window_blocks, config.finality_blocks)
         deadline_s = config.call_deadline_ms / 1000
-        self.blocks = BlockReader(watch, Watchlist(addresses), deadline_s)
+        self.blocks = BlockReader(
+            watch, Watchlist(addresses), deadline_s, witnesses, config.receipts_every_blocks
+        )
+        self.ranges = RangeReader(self.blocks)
         self._path = Path(watch.name, self.blocks, self._branch, config.gap_blocks_max)
         self._stalls_in_a_row = 0
         self._progress_ns = clock.monotonic_ns()
+        self._short_since_ns: int | None = None
 
     async def run(self, post: Post) -> None:
         """Follow until cancelled; see the class for what it raises."""
@@ -179,11 +191,10 @@ class HeadFollower:
 
     async def _follow(self, session: _Session) -> None:
         """Bring our branch to the node's head, and again for every head there is news of."""
-        head = await self._latest(session.arrivals)
+        self._short_since_ns = None
+        head = await self._next(session.arrivals, ask=True)
         while True:
-            arrived = True
-            if head.header.hash != self._branch.tip.hash:
-                arrived = await self._advance(head, session)
+            arrived = await self._advance(head, session)
             head = await self._next(session.arrivals, ask=not arrived)
 
     async def _next(self, arrivals: Arrivals, *, ask: bool) -> Head:
@@ -202,11 +213,31 @@ class HeadFollower:
             ):
                 return told
             latest = await self._latest(arrivals)
-            if latest.header.hash != self._branch.tip.hash:
+            if self._is_news(latest.header):
                 self.status.heads_polled += 1 if told is None and not ask else 0
                 return latest
             self._check_stall()
             ask = False
+
+    def _is_news(self, latest: Header) -> bool:
+        """Whether the node's head asks for something to be done: not our tip, and not just short.
+
+        A head that is ours and below the tip is a silent rewind, or a node behind a balancer that
+        has not caught up: only time tells them apart, and nothing is lost by waiting a moment.
+        Behind the last final block it is never a rewind: a shorter chain proves nothing.
+        """
+        ours = self._branch.find(latest.hash)
+        if ours is None or ours == self._branch.tip:
+            self._short_since_ns = None
+            return ours is None
+        now_ns = self._clock.monotonic_ns()
+        self._short_since_ns = self._short_since_ns or now_ns
+        if now_ns - self._short_since_ns < 2 * self._config.poll_interval_ms * NS_PER_MS:
+            return False
+        if ours.number < self._branch.final_number:
+            problem = f"its head {ours.number} is behind what was final"
+            raise EndpointUnreachable(self._watch.name, problem)
+        return True
 
     async def _told(self, arrivals: Arrivals) -> Head | None:
         """Return the next head of the subscription, or None after a poll interval of silence."""
@@ -249,18 +280,28 @@ class HeadFollower:
         ancestor, path = route
         if ancestor != self._branch.tip:
             self._rewind(ancestor, session.post)
-        self.status.gap_blocks_filled += max(0, len(path) - 1)
+        filled: dict[Hash, FullBlock] = {}
         for place, header in enumerate(path):
-            for ahead in path[place : place + self._config.blocks_fetched_max]:
-                session.prefetch.start(ahead)
-            full = await self._whole(header, session.prefetch)
+            last = place == len(path) - 1
+            if len(path) > self._config.blocks_fetched_max and not last:
+                if place % self._config.range_blocks_max == 0:
+                    filled = await self.ranges.read(self._some(path, place))
+            else:
+                for ahead in path[place : place + self._config.blocks_fetched_max]:
+                    session.prefetch.start(ahead)
+            full = filled.pop(header.hash, None) or await self._whole(header, session.prefetch)
             if full is None:
                 self.status.heads_vanished += 1
                 return False
-            self._seal(full, head, session, last=place == len(path) - 1)
+            self._seal(full, head, session, last=last)
+            self.status.gap_blocks_filled += not last
         session.prefetch.forget(self._branch.tip.number)
         self._progressed(head)
         return True
+
+    def _some(self, path: Sequence[Header], place: int) -> Sequence[Header]:
+        """Return blocks of a gap to ask for at once, but not the head, which comes by itself."""
+        return path[place : min(place + self._config.range_blocks_max, len(path) - 1)]
 
     async def _whole(self, header: Header, prefetch: Prefetch) -> FullBlock | None:
         """Return the block, giving the node a moment to serve what it has just told us of."""

@@ -1,4 +1,4 @@
-"""JSON-RPC over HTTP keep-alive: the same calls as the WebSocket, without subscriptions.
+"""JSON-RPC over HTTP keep-alive: the same calls as the WebSocket, with silent subscriptions.
 
 It knows nothing of what is asked. Redirects are refused (a body may hold signed bytes), and a
 reply is read only up to the named limit.
@@ -12,6 +12,7 @@ from typing import Any, Self
 import aiohttp
 
 from keeper.chain import frames
+from keeper.chain.subscription import Subscription
 from keeper.chain.transport import (
     LIMITS,
     RETRY_AFTER_DEFAULT_S,
@@ -41,6 +42,7 @@ class RpcHttp:
         self._next_id = 1
         self._broken = asyncio.Event()
         self._problem = ""
+        self._subscriptions: list[Subscription] = []
 
     @property
     def name(self) -> str:
@@ -68,11 +70,32 @@ class RpcHttp:
         if not self._broken.is_set():
             self._problem = problem
             self._broken.set()
+            for subscription in self._subscriptions:
+                subscription.end(EndpointUnreachable(self._name, problem))
 
     async def closed(self) -> EndpointUnreachable:
         """Wait until aborted, and return why: HTTP has no connection whose end could be seen."""
         await self._broken.wait()
         return EndpointUnreachable(self._name, self._problem)
+
+    async def subscribe(
+        self,
+        topic: str,
+        *,
+        deadline_s: float,  # noqa: ARG002 - nothing is asked, so nothing can be late
+        capacity: int,
+        lossy: bool,
+    ) -> Subscription:
+        """Return a subscription that never delivers, and ends when aborted.
+
+        Nothing can be pushed over HTTP. Whoever follows heads asks for the newest after a poll
+        interval of silence anyway, so that silence is all that polling needs.
+        """
+        subscription = Subscription(self._name, topic, capacity, lossy=lossy)
+        self._subscriptions.append(subscription)
+        if self._broken.is_set():
+            subscription.end(EndpointUnreachable(self._name, self._problem))
+        return subscription
 
     async def call(self, method: str, params: Sequence[Any], *, deadline_s: float) -> Any:
         """See `Rpc.call`."""

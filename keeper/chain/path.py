@@ -8,7 +8,7 @@ from typing import Final
 from keeper.chain.arrivals import Arrivals
 from keeper.chain.blocks import BlockReader
 from keeper.chain.branch import Branch, GapTooDeep, Point
-from keeper.domain.errors import MalformedReply
+from keeper.domain.errors import FinalityViolated, MalformedReply
 from keeper.domain.units import Hash
 from keeper.ports import Header
 
@@ -31,7 +31,7 @@ class Path:
         """Return our block that `head` builds on and the headers from there to it, in order.
 
         No header at all where the head itself is ours. None when the node does not know one of
-        them any more. Raises GapTooDeep, EndpointError.
+        them any more. Raises GapTooDeep, FinalityViolated, EndpointError.
         """
         ours = self._branch.find(head.hash)
         if ours is not None:
@@ -43,6 +43,7 @@ class Path:
         path = [head]
         while (ancestor := self._branch.find(path[-1].parent)) is None:
             child = path[-1]
+            self._check_final(child)
             if child.number <= oldest.number + 1:
                 raise GapTooDeep(tip.number, head.number, self._branch.window_blocks)
             told = arrivals.remembered(child.parent)
@@ -54,6 +55,12 @@ class Path:
             path.append(parent)
         check_link(self._endpoint, ancestor.number, path[-1])
         return ancestor, path[::-1]
+
+    def _check_final(self, child: Header) -> None:
+        """Raise FinalityViolated where the parent of `child` stands in place of a final block."""
+        ours = self._branch.at(child.number - 1)
+        if ours is not None and ours.number <= self._branch.final_number:
+            raise FinalityViolated(ours.number, ours.hash, child.parent)
 
     async def _between(self, first: int, last: int) -> dict[Hash, Header]:
         """Return the node's headers of a gap by hash; a shortcut, so that no answer is wrong."""

@@ -76,7 +76,7 @@ class NodeReader:
             try:
                 part = await self._logs(addresses, topics, start, end)
             except EndpointError as error:
-                if end == start or not _asked_too_much(error):
+                if end == start or not asked_too_much(error):
                     raise
                 span = (end - start + 1) // 2
                 continue
@@ -178,7 +178,7 @@ def _pinned(block: Hash) -> dict[str, Any]:
     return {"blockHash": block, "requireCanonical": True}
 
 
-def _asked_too_much(error: EndpointError) -> bool:
+def asked_too_much(error: EndpointError) -> bool:
     """Whether a smaller range may be answered; the providers' words for it differ."""
     if isinstance(error, RpcError):
         return any(word in error.message.lower() for word in _TOO_MUCH)

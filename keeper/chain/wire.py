@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from keeper.chain.columns import read_logs
 from keeper.domain.errors import MalformedReply
 from keeper.domain.events import Log
 from keeper.domain.units import Hash
@@ -83,7 +84,8 @@ def logs(endpoint: str, raw: Any) -> list[tuple[int, Hash, Log]]:
     """Return (number, block hash, log) of an `eth_getLogs` answer, as ordered there."""
     if not isinstance(raw, list):
         raise MalformedReply(endpoint, "logs are not a list")
-    return [_log(endpoint, item) for item in raw]
+    quick = read_logs(raw)
+    return quick if quick is not None else [_log(endpoint, item) for item in raw]
 
 
 def receipt_logs(endpoint: str, raw: Any) -> list[tuple[int, Hash, Log]]:
@@ -114,6 +116,9 @@ def receipt(endpoint: str, raw: Any) -> Receipt:
 
 def _log(endpoint: str, raw: Any) -> tuple[int, Hash, Log]:
     fields = _object(endpoint, raw, "a log")
+    if fields.get("removed") not in (None, False):
+        # What was taken back is not on any branch we read by hash: nothing may rest on it.
+        raise MalformedReply(endpoint, "a log that was taken back")
     topics = fields.get("topics")
     if not isinstance(topics, list) or len(topics) > 4:
         raise MalformedReply(endpoint, "log topics are not a list of at most four")

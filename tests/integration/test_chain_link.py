@@ -4,47 +4,31 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from deploy.devnet.node import HOST, Node, NodeOptions
 from keeper.chain.completeness import Watchlist
-from keeper.chain.endpoints import Endpoint, EndpointConfig, EndpointState
-from keeper.chain.heads import HeadFollower, HeadsConfig
+from keeper.chain.endpoints import EndpointState
 from keeper.chain.http import RpcHttp
 from keeper.chain.reader import NodeReader, ReaderConfig
-from keeper.domain.events import BlockSealed, ChainRewound, Event
 from keeper.ports import CallFailed
-from keeper.runtime.clock import SystemClock
+from tests.integration.link_world import (
+    BLOCK_TIME_MS,
+    EMITTER,
+    REVERTER,
+    REVERTER_CODE,
+    EndpointLink,
+    equip,
+    linked,
+    mine,
+)
 from tests.world.fault_proxy import FaultProxy, fault_proxy
 
 
 pytestmark = pytest.mark.node
-
-CHAIN_ID = 31337
-EMITTER = "0x" + "e1" * 20
-REVERTER = "0x" + "e2" * 20
-# LOG1 of the block number under topic 0x42; and a revert with the four bytes 12345678.
-EMITTER_CODE = "0x43600052604260206000a100"
-REVERTER_CODE = "0x63123456786000526004601cfd"
-BLOCK_TIME_MS = 400
-HEADS = HeadsConfig(block_time_ms=BLOCK_TIME_MS, poll_interval_ms=200, call_deadline_ms=400)
-
-
-def equip(node: Node) -> None:
-    node.call("anvil_setCode", EMITTER, EMITTER_CODE)
-    node.call("anvil_setCode", REVERTER, REVERTER_CODE)
-    mine(node, 3)
-
-
-def mine(node: Node, blocks: int = 1, logs: int = 2) -> None:
-    sender = node.call("eth_accounts")[0]
-    for _ in range(blocks):
-        for _ in range(logs):
-            node.call("eth_sendTransaction", {"from": sender, "to": EMITTER, "gas": "0x186a0"})
-        node.call("evm_mine")
 
 
 @pytest.fixture
@@ -52,69 +36,6 @@ def chain() -> Iterator[Node]:
     with Node(NodeOptions(mining=False)) as node:
         equip(node)
         yield node
-
-
-def branch_of(node: Node, above: int) -> list[tuple[str, tuple[str, ...]]]:
-    """Return (hash, data of the watched logs) of the node's blocks above a number, in order."""
-    found = []
-    for number in range(above + 1, int(node.call("eth_blockNumber"), 16) + 1):
-        block = node.call("eth_getBlockByNumber", hex(number), False)["hash"]
-        logs = node.call("eth_getLogs", {"blockHash": block, "address": EMITTER})
-        found.append((block, tuple(log["data"] for log in logs)))
-    return found
-
-
-class Link:
-    """A follower on a node, and the branch that its events fold to."""
-
-    def __init__(self, endpoint: Endpoint, follower: HeadFollower, start: int) -> None:
-        self.endpoint = endpoint
-        self.follower = follower
-        self.start = start
-        self.events: list[Event] = []
-        self.branch: list[tuple[str, tuple[str, ...]]] = []
-
-    def post(self, event: Event) -> None:
-        self.events.append(event)
-        if isinstance(event, ChainRewound):
-            del self.branch[event.number - self.start :]
-        else:
-            assert isinstance(event, BlockSealed)
-            assert event.number == self.start + len(self.branch) + 1
-            assert not self.branch or event.parent == self.branch[-1][0]
-            self.branch.append((event.hash, tuple(log.data for log in event.logs)))
-
-    async def caught_up(self, node: Node, within_s: float = 10.0) -> None:
-        """Wait until our tip is the node's, and compare every block and log."""
-        head = await asyncio.to_thread(node.call, "eth_getBlockByNumber", "latest", False)
-        async with asyncio.timeout(within_s):
-            while self.follower.status.hash != head["hash"]:  # noqa: ASYNC110 - no event for it
-                await asyncio.sleep(0.005)
-        assert self.branch == await asyncio.to_thread(branch_of, node, self.start)
-
-    @property
-    def rewinds(self) -> list[int]:
-        return [event.number for event in self.events if isinstance(event, ChainRewound)]
-
-
-@asynccontextmanager
-async def linked(node: Node, url: str | None = None) -> AsyncIterator[Link]:
-    clock = SystemClock()
-    settings = EndpointConfig("watch", url or node.ws_url, CHAIN_ID, backoff_max_ms=400)
-    endpoint = Endpoint(settings, clock)
-    async with RpcHttp("read", node.url) as rpc:
-        start = await NodeReader(rpc, ReaderConfig()).header("latest")
-    follower = HeadFollower(endpoint, clock, HEADS, CHAIN_ID, start, [EMITTER])
-    link = Link(endpoint, follower, start.number)
-    async with AsyncExitStack() as stack:
-        tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        running = [tasks.create_task(endpoint.run()), tasks.create_task(follower.run(link.post))]
-        try:
-            await asyncio.wait_for(endpoint.up(), 10)
-            yield link
-        finally:
-            for task in running:
-                task.cancel()
 
 
 async def test_fifty_blocks_are_followed_with_all_their_logs(chain: Node) -> None:
@@ -217,7 +138,7 @@ def _dumped(node: Node, path: Path) -> bytes:
 
 
 @asynccontextmanager
-async def proxied(node: Node) -> AsyncIterator[tuple[Link, FaultProxy]]:
+async def proxied(node: Node) -> AsyncIterator[tuple[EndpointLink, FaultProxy]]:
     async with fault_proxy(HOST, node.port) as proxy, linked(node, proxy.ws_url) as link:
         await asyncio.to_thread(mine, node, 2)
         await link.caught_up(node)

@@ -5,6 +5,8 @@ the bytes just stop, which is the fault that keep-alives and watchdogs exist for
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -59,8 +61,8 @@ class FaultProxy:
     def reset(self) -> None:
         """Break every open connection at once (RST)."""
         for link in list(self._links):
-            link.client.transport.abort()
-            link.server.transport.abort()
+            _reset(link.client)
+            _reset(link.server)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection until either side ends it."""
@@ -70,7 +72,7 @@ class FaultProxy:
                 raise ConnectionRefusedError
             upstream_reader, upstream_writer = await asyncio.open_connection(*self._target)
         except OSError:
-            writer.transport.abort()
+            _reset(writer)
             return
         link = _Link(writer, upstream_writer)
         if not self._frozen:
@@ -100,6 +102,13 @@ class FaultProxy:
         await link.flows.wait()
         link.client.close()
         link.server.close()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Break one side with an RST: without lingering, closing throws away what was not sent."""
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 @asynccontextmanager

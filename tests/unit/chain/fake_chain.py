@@ -133,10 +133,18 @@ class FakeChain:
             logs = self.logs.get(params[0])
             return None if logs is None else [{"logs": [log]} for log in logs]
         assert method == "eth_getLogs"
-        if params[0]["blockHash"] not in self.known:
+        return self._query(params[0])
+
+    def _query(self, criteria: dict[str, Any]) -> Any:
+        if "fromBlock" in criteria:
+            first, last = (int(criteria[key], 16) for key in ("fromBlock", "toBlock"))
+            blocks = self.canonical[first : last + 1]
+        elif criteria["blockHash"] in self.known:
+            blocks = [criteria["blockHash"]]
+        else:
             return RpcError(self.name, -32000, "unknown block")
-        found = self.logs[params[0]["blockHash"]]
-        return [log for log in found if log["address"] in params[0]["address"]]
+        found = [log for block in blocks for log in self.logs[block]]
+        return [log for log in found if log["address"] in criteria["address"]]
 
     def _add_block(self, parent: str | None, logs: int) -> None:
         number = 0 if parent is None else int(self.known[parent]["number"], 16) + 1
@@ -155,7 +163,8 @@ class FakeChain:
         ]
         bloom = 0
         for log in self.logs[block]:
-            bloom |= bloom_mask(bytes.fromhex(log["address"][2:]))
+            for item in (log["address"], *log["topics"]):
+                bloom |= bloom_mask(bytes.fromhex(item[2:]))
         self.known[block] = {
             "number": hex(number),
             "hash": block,

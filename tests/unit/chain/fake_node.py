@@ -68,6 +68,7 @@ class FakeNode:
         self.failing: set[str] = set()  # calldata that fails in a block
         self.script: dict[str, Callable[[Sequence[Any]], Any]] = {}
         self.base_fee = GWEI
+        self.final: int | None = None  # what it calls finalized; None: it knows no such tag
         self.chain: list[Block] = [Block(0, self._hash(None, 0), "0x" + "00" * 32, GWEI)]
         self._salt = 0
 
@@ -132,6 +133,8 @@ class FakeNode:
         return plain[method](*params) if method in plain else self._at_block(method, params)
 
     def _by_number(self, number: str) -> Any:
+        if number == "finalized":
+            return None if self.final is None else self._header(self.chain[self.final])
         at = self.head.number if number == "latest" else int(number, 16)
         return self._header(self.chain[at]) if at < len(self.chain) else None
 

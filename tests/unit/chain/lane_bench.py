@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from keeper.chain.dispatch import Point, no_point
-from keeper.chain.follower import FollowParameters
+from keeper.chain.farewell import FarewellParameters
 from keeper.chain.ledger import Ledger
+from keeper.chain.nurse import FollowParameters
 from keeper.chain.routes import PublicRoute, Route
 from keeper.chain.rows import Attempt, CapParameters, Intent
 from keeper.chain.sender import ExecutionParameters, LaneExecutor, Surroundings
@@ -23,7 +24,9 @@ from tests.unit.chain.fake_node import CHAIN_ID, TARGET, FakeNode
 LANE = "0x1a642f0e3c3af545e7acbd38b07251b3990914f1"
 FUNDS = 10**21
 QUICK = ExecutionParameters(
-    recovery_retry_ms=5, follow=FollowParameters(rebroadcast_blocks=1, poll_ms=60_000)
+    recovery_retry_ms=5,
+    follow=FollowParameters(rebroadcast_blocks=1, poll_ms=60_000),
+    farewell=FarewellParameters(wait_ms_max=0),
 )
 
 

@@ -10,7 +10,7 @@ def points(count: int) -> list[Point]:
 
 def grown(count: int, window: int) -> tuple[Branch, list[Point]]:
     made = points(count)
-    branch = Branch(made[0], window)
+    branch = Branch(made[0], window, finality_blocks=window)
     for point in made[1:]:
         branch.extend(point)
     return branch, made

@@ -1,69 +1,27 @@
 import asyncio
-import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiohttp import web
 
-from keeper.chain.endpoints import (
-    TRANSITIONS,
-    Endpoint,
-    EndpointConfig,
-    EndpointState,
-    Signal,
-    next_state,
+from keeper.chain.endpoints import Endpoint, EndpointConfig, EndpointState, Role
+from keeper.domain.errors import ChainMismatch, ConfigError, EndpointUnreachable, RateLimited
+from tests.unit.chain.scripted_node import (
+    HostClock,
+    SocketSide,
+    for_ever,
+    scripted,
+    serving,
+    until,
 )
-from keeper.domain.errors import (
-    ChainMismatch,
-    ConfigError,
-    EndpointUnreachable,
-    InvariantViolation,
-)
-from tests.unit.chain.scripted_node import HostClock, SocketSide, for_ever, scripted, until
 
 
 GENESIS = "0x" + "12" * 32
 ALIVE, LAGGING = EndpointState.ALIVE, EndpointState.LAGGING
+PROBING, OUT_OF_SYNC = EndpointState.PROBING, EndpointState.OUT_OF_SYNC
 UNREACHABLE, WRONG_CHAIN = EndpointState.UNREACHABLE, EndpointState.WRONG_CHAIN
-ROWS = [
-    (UNREACHABLE, Signal.VERIFIED, ALIVE),
-    (UNREACHABLE, Signal.MISMATCHED, WRONG_CHAIN),
-    (UNREACHABLE, Signal.LOST, UNREACHABLE),
-    (UNREACHABLE, Signal.HEAD, None),
-    (UNREACHABLE, Signal.STALLED, None),
-    (ALIVE, Signal.VERIFIED, None),
-    (ALIVE, Signal.MISMATCHED, WRONG_CHAIN),
-    (ALIVE, Signal.LOST, UNREACHABLE),
-    (ALIVE, Signal.HEAD, ALIVE),
-    (ALIVE, Signal.STALLED, LAGGING),
-    (LAGGING, Signal.VERIFIED, None),
-    (LAGGING, Signal.MISMATCHED, WRONG_CHAIN),
-    (LAGGING, Signal.LOST, UNREACHABLE),
-    (LAGGING, Signal.HEAD, ALIVE),
-    (LAGGING, Signal.STALLED, LAGGING),
-    (WRONG_CHAIN, Signal.VERIFIED, ALIVE),
-    (WRONG_CHAIN, Signal.MISMATCHED, WRONG_CHAIN),
-    (WRONG_CHAIN, Signal.LOST, WRONG_CHAIN),
-    (WRONG_CHAIN, Signal.HEAD, None),
-    (WRONG_CHAIN, Signal.STALLED, None),
-]
-
-
-@pytest.mark.parametrize(("state", "signal", "expected"), ROWS)
-def test_every_row_of_the_table(
-    state: EndpointState, signal: Signal, expected: EndpointState | None
-) -> None:
-    if expected is None:
-        with pytest.raises(InvariantViolation):
-            next_state(state, signal)
-    else:
-        assert next_state(state, signal) is expected
-
-
-def test_the_rows_above_are_all_there_are() -> None:
-    assert {row[:2] for row in ROWS} == set(itertools.product(EndpointState, Signal))
-    assert len(TRANSITIONS) == sum(1 for row in ROWS if row[2])
 
 
 class Node:
@@ -117,6 +75,9 @@ async def test_a_connected_and_verified_endpoint_answers() -> None:
         endpoint.head_late()
         assert endpoint.state is LAGGING
         endpoint.head_seen()
+        assert endpoint.state is PROBING
+        endpoint.head_seen()
+        endpoint.head_seen()
         assert endpoint.state is ALIVE
 
 
@@ -162,8 +123,7 @@ async def test_a_lost_connection_is_made_anew() -> None:
             assert endpoint.connections == count
             endpoint.head_seen()
             endpoint.drop("test")
-            await until(lambda: endpoint.state is not ALIVE)
-            assert endpoint.state is UNREACHABLE
+            await until(lambda: endpoint.state is UNREACHABLE)
             assert endpoint.last_problem == "test"
 
 
@@ -189,11 +149,134 @@ async def test_a_node_that_answers_nonsense_is_unreachable_not_trusted(genesis: 
         assert not task.done()
 
 
-async def test_an_http_endpoint_cannot_be_watched() -> None:
-    endpoint = Endpoint(config("http://127.0.0.1:1"), HostClock())
-    endpoint._link = endpoint._open()
-    with pytest.raises(ConfigError, match="only a ws"):
-        await endpoint.subscribe("newHeads", deadline_s=1, capacity=1, lossy=True)
+async def test_an_endpoint_that_came_back_must_prove_itself() -> None:
+    async with scripted(Node().script) as url, running(config(url)) as (endpoint, _):
+        await asyncio.wait_for(endpoint.up(), 5)
+        endpoint.drop("test")
+        await until(lambda: endpoint.connections == 2)
+        await asyncio.wait_for(endpoint.up(), 5)
+        assert endpoint.state is PROBING
+        for good in (True, True, False, True, True):
+            endpoint.probed(good=good)
+            assert endpoint.state is PROBING
+        endpoint.probed(good=True)
+        assert endpoint.state is ALIVE
+
+
+async def test_an_endpoint_behind_the_others_comes_back_by_their_word_alone() -> None:
+    async with scripted(Node().script) as url, running(config(url)) as (endpoint, _):
+        await asyncio.wait_for(endpoint.up(), 5)
+        endpoint.behind()
+        for _ in range(9):
+            endpoint.head_seen()
+        assert endpoint.state is OUT_OF_SYNC
+        for _ in range(3):
+            endpoint.probed(good=True)
+        assert endpoint.state is ALIVE
+
+
+async def test_an_endpoint_that_fails_every_other_probe_does_not_stay() -> None:
+    async with scripted(Node().script) as url, running(config(url)) as (endpoint, _):
+        await asyncio.wait_for(endpoint.up(), 5)
+        for _ in range(9):
+            endpoint.probed(good=False)
+            endpoint.probed(good=True)
+        assert endpoint.state is UNREACHABLE or not endpoint.connected
+        await until(lambda: endpoint.last_problem == "too many probes failed")
+
+
+async def test_an_endpoint_on_another_final_block_is_dropped_and_marked() -> None:
+    async with scripted(Node().script) as url, running(config(url)) as (endpoint, task):
+        await asyncio.wait_for(endpoint.up(), 5)
+        endpoint.mismatched("another final block 9")
+        assert endpoint.state is WRONG_CHAIN
+        await until(lambda: endpoint.connections == 2)
+        assert not task.done()
+
+
+async def test_what_is_only_sent_to_need_not_serve_blocks() -> None:
+    page = Page()
+    page.answers = ["0x1"]
+    async with serving(page.serve) as place:
+        settings = config(f"http://{place}", roles=(Role.SEND,))
+        async with running(settings) as (endpoint, _):
+            await asyncio.wait_for(endpoint.up(), 5)
+            assert endpoint.state is ALIVE
+
+
+class Page:
+    """A scripted node over HTTP; `answers` to a batch of the verification."""
+
+    def __init__(self) -> None:
+        self.answers: list[Any] = ["0x1", {"hash": GENESIS}]
+        self.status = 200
+        self.asked = 0
+
+    async def serve(self, request: web.Request) -> web.Response:
+        self.asked += 1
+        if self.status != 200:
+            return web.Response(status=self.status, headers={"Retry-After": "1"})
+        parts = await request.json()
+        if isinstance(parts, dict):
+            return web.json_response({"id": parts["id"], "result": "polled"})
+        answers = zip(parts, self.answers, strict=True)
+        return web.json_response([{"id": part["id"], "result": a} for part, a in answers])
+
+
+async def test_an_http_endpoint_is_subscribed_to_in_silence_until_it_breaks() -> None:
+    async with serving(Page().serve) as place, running(config(f"http://{place}")) as (endpoint, _):
+        await asyncio.wait_for(endpoint.up(), 5)
+        assert endpoint.polling
+        topic = await endpoint.subscribe("newHeads", deadline_s=1, capacity=1, lossy=True)
+        getting = asyncio.create_task(topic.get())
+        await asyncio.sleep(0.02)
+        assert not getting.done()
+        endpoint.drop("test")
+        with pytest.raises(EndpointUnreachable, match="test"):
+            await getting
+
+
+async def test_polling_serves_while_there_is_no_socket_and_ends_when_it_is_back() -> None:
+    node = Node()
+    async with serving(Page().serve) as place, scripted(node.script) as url:
+        settings = config(
+            "ws://127.0.0.1:1",
+            polling_url=f"http://{place}",
+            socket_failures_max=2,
+            probe_interval_ms=30,
+        )
+        async with running(settings) as (endpoint, _):
+            await asyncio.wait_for(endpoint.up(), 5)
+            assert endpoint.polling
+            assert await endpoint.call("eth_any", [], deadline_s=1) == "polled"
+            object.__setattr__(endpoint.config, "url", url)  # as if the node served sockets again
+            await until(lambda: endpoint.connected and not endpoint.polling)
+            assert await endpoint.call("eth_any", [], deadline_s=1) == "eth_any"
+
+
+async def test_a_rate_limit_at_the_door_is_waited_out() -> None:
+    page = Page()
+    page.status = 429
+    async with serving(page.serve) as place, running(config(f"http://{place}")) as (endpoint, _):
+        await until(lambda: endpoint.failures == 1)
+        await asyncio.sleep(0.3)
+        assert page.asked == 1
+        page.status = 200
+        await asyncio.wait_for(endpoint.up(), 5)
+
+
+async def test_a_rate_limit_holds_back_later_calls_but_no_sends() -> None:
+    page = Page()
+    async with serving(page.serve) as place, running(config(f"http://{place}")) as (endpoint, _):
+        await asyncio.wait_for(endpoint.up(), 5)
+        page.status, asked = 429, page.asked
+        for _ in range(5):
+            with pytest.raises(RateLimited):
+                await endpoint.call("eth_getLogs", [], deadline_s=0.5)
+        assert page.asked == asked + 1
+        page.status = 200
+        assert await endpoint.call("eth_sendRawTransaction", [], deadline_s=0.5) == "polled"
+        assert await endpoint.call("eth_getLogs", [], deadline_s=5) == "polled"
 
 
 def test_the_url_is_never_printed() -> None:

@@ -9,12 +9,13 @@ from tests.unit.chain.lane_bench import attempt, intent, signer
 
 
 STATES = (READY, STARVED, QUARANTINE, PAUSED)
-SIGNALS = ("short", "funded", "foreign", "pause", "resume", "acknowledge")
+SIGNALS = ("short", "funded", "foreign", "delegated", "pause", "resume", "acknowledge")
 ROWS = [
     # signal        READY       STARVED     QUARANTINE  PAUSED
     ("short", STARVED, STARVED, QUARANTINE, PAUSED),
     ("funded", READY, READY, QUARANTINE, PAUSED),
     ("foreign", QUARANTINE, QUARANTINE, QUARANTINE, QUARANTINE),
+    ("delegated", QUARANTINE, QUARANTINE, QUARANTINE, QUARANTINE),
     ("pause", PAUSED, PAUSED, None, None),
     ("resume", None, None, None, READY),
     ("acknowledge", None, None, READY, None),

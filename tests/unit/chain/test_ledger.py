@@ -259,7 +259,7 @@ async def test_each_cap_holds_to_the_wei(tmp_path, caps, refusal):
 
 
 async def test_caps_hold_beyond_what_a_64_bit_integer_holds(tmp_path):
-    caps = CapParameters(10**24, 10**24, 10**24)
+    caps = CapParameters(*[10**24] * 6)
     ledger = await Ledger.open(tmp_path / "ledger", CHAIN_ID, caps)
     await ledger.take_over([(LANE, 0)])
     assert await ledger.bind(intent(), attempt(value_wei=6 * 10**23), 1) == 1
@@ -359,7 +359,7 @@ async def test_a_schema_of_another_version_is_refused_and_left_alone(tmp_path):
     db.execute("CREATE TABLE lane(x)")
     db.execute("PRAGMA user_version = 7")
     db.close()
-    with pytest.raises(StorageError, match="schema version 7, this keeper knows 1"):
+    with pytest.raises(StorageError, match="schema version 7, this keeper knows 2"):
         await Ledger.open(file, CHAIN_ID, CAPS)
     db = sqlite3.connect(file)
     assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("lane",)]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from keeper.chain.follower import FollowParameters
+from keeper.chain.nurse import FollowParameters
 from keeper.chain.sender import ExecutionParameters
 from keeper.domain.errors import FinalityViolated, RpcError
 from keeper.domain.events import (

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from keeper.chain.routes import WORDS, Answer, PublicRoute, broadcast, classify
+from keeper.chain.routes import WORDS, Answer, PublicRoute, broadcast, classify, hash_of
 from keeper.domain.errors import DeadlineExceeded, EndpointUnreachable, RateLimited, RpcError
 from tests.unit.chain.fake_node import FakeNode
 from tests.unit.chain.lane_bench import CountingClock, attempt
@@ -81,9 +81,24 @@ async def test_all_routes_are_asked_at_once_and_one_yes_is_a_yes(outcomes, outco
     assert all(each.latency_us > 0 for each in sent.deliveries)
 
 
-async def test_a_node_is_given_the_bytes_as_hex():
+@pytest.mark.parametrize(
+    ("told", "outcome"),
+    [
+        (hash_of(b"\x02\xff"), "accepted"),
+        (hash_of(b"\x02\xfe"), "lied"),
+        (hash_of(b"\x02\xff").upper(), "lied"),
+        (None, "lied"),
+        ({}, "lied"),
+    ],
+)
+async def test_a_node_is_given_the_bytes_as_hex_and_must_name_their_hash(told, outcome):
     node = FakeNode()
     given = []
-    node.script["eth_sendRawTransaction"] = given.append
-    assert await PublicRoute(node).send(b"\x02\xff") == Answer("accepted")
+
+    def take(params):
+        given.append(params)
+        return told
+
+    node.script["eth_sendRawTransaction"] = take
+    assert await PublicRoute(node).send(b"\x02\xff") == Answer(outcome)
     assert given == [["0x02ff"]]
