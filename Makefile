@@ -55,7 +55,7 @@ golden: setup ## Golden vectors only (KEEPER_VECTORS=DIR for another set)
 	$(BIN)/python -m pytest tests/golden
 
 bench: contracts ## Measure, and write build/bench.json
-	@echo "make bench: nothing is measured yet; the margin engine brings the first figures" >&2; exit 2
+	$(BIN)/python -m tests.performance.bench
 
 simulate: setup ## Deterministic simulation (SEEDS, FIRST)
 	@echo "make simulate: the simulated world is not built yet; it comes with the chain link" >&2; exit 2

@@ -1,8 +1,9 @@
-"""Derive's PMRM_2 portfolio margin for all accounts at once, in plain numpy.
+"""Derive's PMRM_2 portfolio margin for all accounts at once.
 
-The compiler-free path: every listed option is priced once per scenario, accounts are sparse
-rows over that ladder. No account by name, no chain. Formulae: Derive v2's portfolio manager
-PMRM_2; section numbers here are those of the venue's specification (2.1 to 2.7).
+Every listed option is priced once per scenario, accounts are sparse rows over that ladder. Here is
+the plain numpy path; where numba is, `pmrm2_compiled` answers with the same sums. No account by
+name, no chain. Formulae: Derive v2's portfolio manager PMRM_2; section numbers here are those of
+the venue's specification (2.1 to 2.7).
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,11 @@ from typing import Final
 import numpy as np
 
 from keeper.margin.book import Book, Floats, Ints, Kind, Market, Result
-from keeper.margin.methods.pmrm2_exposure import Exposure, exposures
+from keeper.margin.kernel import THREADS, compiled
+from keeper.margin.methods.pmrm2_compiled import require_compiled
+from keeper.margin.methods.pmrm2_exposure import Exposure, Terms, exposures, terms_of
+from keeper.margin.methods.pmrm2_fall import fall
+from keeper.margin.methods.pmrm2_ladder import PriceLadder, held_instruments, price_ladder
 from keeper.margin.methods.pmrm2_parameters import (
     BasisContingency,
     Collateral,
@@ -50,13 +55,19 @@ class Pmrm2:
     overflow (a strike below one wei of the forward under a skew scenario), where any number it
     needs is not finite, and everywhere while spot or stable has no positive value: the chain
     reads both for every account.
+
+    threads  of the compiled kernel; 0 takes the numpy path. It changes no bit of any sum; the two
+             paths' option values differ by 1e-15 of the forward
     """
 
-    def __init__(self, parameters: Pmrm2Parameters, chunk_rows: int = CHUNK_ROWS) -> None:
+    def __init__(
+        self, parameters: Pmrm2Parameters, chunk_rows: int = CHUNK_ROWS, threads: int = THREADS
+    ) -> None:
         if not parameters.scenarios:
             raise ValueError("scenarios: none given; PMRM_2 needs at least one")
         self.parameters = parameters
         self._chunk_rows = chunk_rows
+        self._threads = threads
 
     @property
     def name(self) -> str:
@@ -68,15 +79,49 @@ class Pmrm2:
         """Return how many indexed scenarios there are."""
         return len(self.parameters.scenarios)
 
-    @np.errstate(all="ignore")  # no number is no error: it becomes `defined` False
     def require(self, book: Book, market: Market) -> Result:
         """Return every account's requirement (section 2.7); `worst` = the first worst index."""
+        return self.require_priced(book, market, self.price(book, market))
+
+    def price(self, book: Book | None, market: Market) -> tuple[PriceLadder, Terms]:
+        """Return ladder and terms: of what `book` holds, or of everything listed."""
+        held = None
+        if book is not None and not self._compiled:  # who compiles prices faster than it counts
+            held = held_instruments(book, len(market.listing.kind))
+        with np.errstate(all="ignore"):
+            ladder = price_ladder(self.parameters, market, held, self._compiled)
+            return ladder, terms_of(self.parameters, market)
+
+    def require_priced(
+        self, book: Book, market: Market, priced: tuple[PriceLadder, Terms]
+    ) -> Result:
+        """Return the requirement with a ladder from `price` of the same market."""
+        with np.errstate(all="ignore"):  # no number is no error: it becomes `defined` False
+            result = None
+            if self._compiled:
+                result = require_compiled(self.parameters, book, market, priced, self._threads)
+            return result or self._require_numpy(book, market, priced)
+
+    def fall(
+        self,
+        then: tuple[Market, tuple[PriceLadder, Terms]],
+        now: tuple[Market, tuple[PriceLadder, Terms]],
+    ) -> tuple[Floats, Floats] | None:
+        """Return what one unit can cost, and its notional then, USD: for `keeper.margin.screen`."""
+        with np.errstate(all="ignore"):  # what has no number clears nobody
+            found = fall(self.parameters, then, now)
+        return None if found is None else (found, then[1][1].notional)
+
+    def _require_numpy(
+        self, book: Book, market: Market, priced: tuple[PriceLadder, Terms]
+    ) -> Result:
         n = book.accounts
         equity, mm, im, gross = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
         worst, defined = np.full(n, self.scenarios, np.int64), np.zeros(n, np.bool_)
         other, margin = self.parameters.other, self.parameters.margin
         depeg = max(0.0, other.peg_loss_threshold - market.stable) * other.peg_loss_factor
-        for first, last, chunk in self._chunks(book, market):
+        parts = exposures(self.parameters, book, market, priced, self._chunk_rows)
+        for first, last, chunk in parts:
             here = slice(first, last)
             span = chunk.basis.copy()
             for index in range(self.scenarios):
@@ -142,7 +187,13 @@ class Pmrm2:
         return totals
 
     def _chunks(self, book: Book, market: Market) -> Iterator[tuple[int, int, Exposure]]:
-        return exposures(self.parameters, book, market, self._chunk_rows)
+        priced = self.price(book, market)
+        return exposures(self.parameters, book, market, priced, self._chunk_rows)
+
+    @property
+    def _compiled(self) -> int:
+        """Return the kernel's threads, 0 where it is not to be used or not there."""
+        return self._threads if self._threads and not compiled().reason else 0
 
 
 def _unit_greeks(parameters: Pmrm2Parameters, market: Market) -> Floats:

@@ -10,14 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keeper.margin.book import Book, Flags, Floats, Kind, Market
-from keeper.margin.methods.pmrm2_ladder import (
-    DOWN,
-    MARK,
-    UP,
-    PriceLadder,
-    held_instruments,
-    price_ladder,
-)
+from keeper.margin.methods.pmrm2_ladder import DOWN, MARK, UP, PriceLadder
 from keeper.margin.methods.pmrm2_parameters import OtherContingencies, Pmrm2Parameters, VolShock
 from keeper.margin.netting import (
     Leaves,
@@ -41,7 +34,6 @@ class Terms:
     mm_haircut   of value, 0.0 where not BASE; im_haircut likewise
     confidence   of a BASE price, never above the spot's
     notional     USD of gross notional per unit
-    rank         from `strike_ranks`
     """
 
     unit_value: Floats
@@ -50,7 +42,6 @@ class Terms:
     im_haircut: Floats
     confidence: Floats
     notional: Floats
-    rank: Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +89,16 @@ class Exposure:
 
 
 def exposures(
-    parameters: Pmrm2Parameters, book: Book, market: Market, chunk_rows: int
+    parameters: Pmrm2Parameters,
+    book: Book,
+    market: Market,
+    priced: tuple[PriceLadder, Terms],
+    chunk_rows: int,
 ) -> Iterator[tuple[int, int, Exposure]]:
-    """Yield (first, last, exposure) of neighbouring accounts until all are covered.
-
-    Raises ValueError where the parameters do not fit the listing.
-    """
-    ladder = price_ladder(parameters, market, held_instruments(book, len(market.listing.kind)))
-    terms = _terms(parameters, market)
+    """Yield (first, last, exposure) of neighbouring accounts until all are covered."""
+    shared = (*priced, strike_ranks(market.listing))
     for first, last in chunks(book.start, chunk_rows):
-        yield first, last, _expose(parameters, ladder, terms, book, market, (first, last))
+        yield first, last, _expose(parameters, shared, book, market, (first, last))
 
 
 def leaf_values(ladder: PriceLadder, options: Legs, leaves: Leaves, column: int) -> Floats:
@@ -115,7 +106,8 @@ def leaf_values(ladder: PriceLadder, options: Legs, leaves: Leaves, column: int)
     return leaves.net(options.quantity * ladder.value[column].take(options.instrument))
 
 
-def _terms(parameters: Pmrm2Parameters, market: Market) -> Terms:
+def terms_of(parameters: Pmrm2Parameters, market: Market) -> Terms:
+    """Return the terms; raises ValueError where the parameters do not fit the listing."""
     base = market.listing.kind == Kind.BASE
     collateral = parameters.collateral
     if len(collateral) != np.count_nonzero(base):
@@ -136,19 +128,17 @@ def _terms(parameters: Pmrm2Parameters, market: Market) -> Terms:
         im_haircut=im_haircut,
         confidence=np.minimum(market.confidence, market.spot_confidence[parameters.underlying]),
         notional=np.where(base, market.price, spot),
-        rank=strike_ranks(market.listing),
     )
 
 
 def _expose(  # one straight line from rows to contingencies
     parameters: Pmrm2Parameters,
-    ladder: PriceLadder,
-    terms: Terms,
+    shared: tuple[PriceLadder, Terms, Places],
     book: Book,
     market: Market,
     span: tuple[int, int],
 ) -> Exposure:
-    (first, last), kind = span, market.listing.kind
+    (first, last), kind, (ladder, terms, rank) = span, market.listing.kind, shared
     accounts, here = last - first, slice(first, last)
     legs = held_legs(book, first, last)
     sound = ladder.valid[legs.instrument]
@@ -160,7 +150,9 @@ def _expose(  # one straight line from rows to contingencies
     marks = leaf_values(ladder, options, leaves, MARK)
     perp = sums(perps.account, perps.quantity, accounts)
     value = bases.quantity * terms.unit_value[bases.instrument]
-    mm, im = _contingencies(parameters, terms, market, (options, leaves, perp, bases, value))
+    naked = naked_shorts(options, leaves, rank)
+    held = options, leaves, naked, perp, bases, value
+    mm, im = _contingencies(parameters, terms, market, held)
     carried = np.where(perp != 0.0, book.carried[here], 0.0)  # the chain asks for held ones only
     marked = sums(leaves.account, marks, accounts)
     equity = carried + marked + sums(bases.account, value, accounts) + book.cash[here]
@@ -181,7 +173,7 @@ def _expose(  # one straight line from rows to contingencies
         mm_contingency=mm,
         im_contingency=im,
         gross=sums(legs.account, notional, accounts) + np.abs(book.cash[here]),
-        defined=~refused & _readable(market, parameters.underlying),
+        defined=~refused & readable(market, parameters.underlying),
     )
 
 
@@ -199,16 +191,16 @@ def _contingencies(
     parameters: Pmrm2Parameters,
     terms: Terms,
     market: Market,
-    held: tuple[Legs, Leaves, Floats, Legs, Floats],
+    held: tuple[Legs, Leaves, Floats, Floats, Legs, Floats],
 ) -> tuple[Floats, Floats]:
     """Return the maintenance contingency and what initial margin adds (section 2.4), (account,)."""
-    options, leaves, perp, bases, value = held
+    options, leaves, naked, perp, bases, value = held
     other, accounts, row = parameters.other, len(perp), parameters.underlying
     spot, spot_confidence = market.spot[row], market.spot_confidence[row]
     least = np.minimum(spot_confidence, market.perp_confidence[row])
     confidence = np.where(perp != 0.0, least, spot_confidence)
     perp_value = np.abs(perp) * spot
-    naked = naked_shorts(options, leaves, terms.rank) * spot
+    naked = naked * spot
     leaf_confidence = np.minimum(
         confidence[leaves.account], market.expiry_confidence[leaves.expiry]
     )
@@ -236,7 +228,7 @@ def _doubt(other: OtherContingencies, confidence: Floats, notional: Floats) -> F
     return np.where(confidence < other.confidence_threshold, charge, 0.0)
 
 
-def _readable(market: Market, underlying: int) -> bool:
+def readable(market: Market, underlying: int) -> bool:
     """Return whether spot and stable have values: without them nothing has one on chain."""
     spot, confidence = market.spot[underlying], market.spot_confidence[underlying]
     positive = spot > 0.0 and market.stable > 0.0 and confidence >= 0.0

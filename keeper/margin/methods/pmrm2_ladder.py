@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from keeper.margin.book import Book, Flags, Floats, Kind, Market
+from keeper.margin.kernel_pricing import Pricing, price_table
 from keeper.margin.methods.pmrm2_parameters import (
     MarginFactors,
     Pmrm2Parameters,
@@ -18,7 +19,8 @@ from keeper.margin.methods.pmrm2_parameters import (
     VolShock,
     VolShockRange,
 )
-from keeper.margin.pricing import YEAR_S, black76
+from keeper.margin.netting import Places
+from keeper.margin.pricing import YEAR_S
 
 
 SHORT_TERM_S: Final = 30.0 * 86_400.0
@@ -37,6 +39,8 @@ class PriceLadder:
     long_discount   (expiry,) factor on a leaf worth >= 0
     short_discount  (expiry,) factor on a leaf worth < 0
     basis_weight    (expiry,) share of the worse basis shock that is charged
+    table           (instrument, width) the same values by instrument, padded, where the compiled
+                    kernel priced them; then `value` is a view of it
     """
 
     value: Floats
@@ -45,19 +49,34 @@ class PriceLadder:
     long_discount: Floats
     short_discount: Floats
     basis_weight: Floats
+    table: Floats | None = None
 
 
-def price_ladder(parameters: Pmrm2Parameters, market: Market, held: Flags) -> PriceLadder:
-    """Return the ladder of all listed options that are `held`, (instrument,)."""
+def price_ladder(
+    parameters: Pmrm2Parameters, market: Market, held: Flags | None, threads: int = 0
+) -> PriceLadder:
+    """Return the ladder of all listed options that are `held`, (instrument,); None: of all.
+
+    threads  of the compiled kernel, 0 to price in numpy
+    """
     shocks, column = _columns(parameters)
     valid = _usable(market, parameters.underlying)
-    options = np.flatnonzero(held & valid & (market.listing.kind <= Kind.PUT))
-    value = np.zeros((len(shocks), len(valid)))
+    wanted = valid & (market.listing.kind <= Kind.PUT)
+    options = np.flatnonzero(wanted if held is None else wanted & held)
+    table = None
     with np.errstate(all="ignore"):  # what has no number is found below and marked
-        value[:, options] = priced = _price(parameters, market, options, shocks)
+        work = _work(parameters, market, options, shocks)
+        compiled = price_table(work, options, len(valid), threads) if threads else None
+        if compiled is None:
+            value = np.zeros((len(shocks), len(valid)))
+            value[:, options] = priced = work.price()
+            sound = np.isfinite(priced).all(axis=0)
+        else:
+            table, sound = compiled
+            value = table[:, : len(shocks)].T
         long_discount, short_discount = static_discounts(parameters.margin, market)
     whole = np.isfinite(long_discount) & np.isfinite(short_discount)
-    sound = np.isfinite(priced).all(axis=0) & whole[market.listing.expiry[options]]
+    sound &= whole[market.listing.expiry[options]]
     valid[options] = sound
     value[:, options[~sound]] = 0.0
     years = market.seconds / YEAR_S
@@ -68,6 +87,7 @@ def price_ladder(parameters: Pmrm2Parameters, market: Market, held: Flags) -> Pr
         long_discount=long_discount,
         short_discount=short_discount,
         basis_weight=parameters.basis.add_factor + parameters.basis.mult_factor * years,
+        table=table,
     )
 
 
@@ -141,17 +161,16 @@ def _columns(
     return shocks, tuple(column)
 
 
-def _price(
+def _work(
     parameters: Pmrm2Parameters,
     market: Market,
-    options: np.ndarray[tuple[int], np.dtype[np.intp]],
+    options: Places,
     shocks: list[tuple[float, VolShock]],
-) -> Floats:
-    """Return the values of these options under every shock, (column, option)."""
+) -> Pricing:
+    """Return what is to be priced: these options under every shock."""
     listing = market.listing
     expiry, strike, vol = listing.expiry[options], listing.strike[options], market.vol[options]
-    seconds, fixed = market.seconds[expiry], market.forward_fixed[expiry]
-    variable = market.forward_variable[expiry]
+    seconds = market.seconds[expiry]
     up, down = vol_shock_factors(parameters.vol, seconds)
     shocked = {
         VolShock.NONE: vol,
@@ -160,16 +179,20 @@ def _price(
     }
     for shock in (VolShock.LINEAR, VolShock.ABS):
         if any(used is shock for _, used in shocks):
-            factor = skew_factor(parameters.skew, seconds, strike, variable + fixed, shock)
+            forward = market.forward_variable[expiry] + market.forward_fixed[expiry]
+            factor = skew_factor(parameters.skew, seconds, strike, forward, shock)
             shocked[shock] = vol * factor
-    spot = np.array([shock for shock, _ in shocks])[:, None]
-    return black76(
-        variable * spot + fixed,
-        strike,
-        seconds,
-        np.stack([shocked[used] for _, used in shocks]),
-        np.exp(-market.rate[expiry] * (seconds / YEAR_S)),
-        listing.kind[options] == Kind.CALL,
+    kinds = list(shocked)
+    spot = np.array([shock for shock, _ in shocks])
+    return Pricing(
+        expiry=expiry,
+        strike=strike,
+        call=listing.kind[options] == Kind.CALL,
+        seconds=market.seconds,
+        forward=market.forward_variable[:, None] * spot + market.forward_fixed[:, None],
+        discount=np.exp(-market.rate * (market.seconds / YEAR_S)),
+        vol=np.stack(list(shocked.values())),
+        kind=np.array([kinds.index(used) for _, used in shocks]),
     )
 
 

@@ -1,0 +1,67 @@
+"""What the screen asks of a book's rows: which accounts differ, and what their gross can lose.
+
+By the compiled kernel, by numpy where there is none; both give the same answers. Must not know
+methods.
+"""
+
+import numpy as np
+
+from keeper.margin.book import Book, Flags, Floats
+from keeper.margin.kernel import THREADS, compiled, rows_of, share
+from keeper.margin.kernel_shapes import Asked, Found
+from keeper.margin.netting import Places, sums
+
+
+def differing(before: Book, now: Book, threads: int = THREADS) -> Flags:
+    """Return whose rows are not those of before, (account,); as many accounts in both."""
+    loop, found = compiled().differing, np.zeros(now.accounts, np.bool_)
+    old, new = rows_of(before), rows_of(now)
+    if threads and loop is not None and old is not None and new is not None:
+        arguments = (old, new, Found(found.view(np.uint8)))
+        if share(loop, now.accounts, arguments, threads):
+            return found
+    if np.array_equal(before.start, now.start):
+        unlike = before.instrument != now.instrument
+        unlike |= before.quantity != now.quantity
+        rows = np.flatnonzero(unlike)
+        found[np.searchsorted(now.start, rows, side="right") - 1] = True
+        return found
+    count = np.diff(now.start)
+    found[:] = np.diff(before.start) != count
+    account = np.repeat(np.arange(now.accounts), count)
+    same = ~found[account]
+    rows = np.flatnonzero(same)
+    earlier = rows + (before.start[:-1] - now.start[:-1])[account[rows]]
+    unlike = before.instrument[earlier] != now.instrument[rows]
+    unlike |= before.quantity[earlier] != now.quantity[rows]
+    found[account[rows[unlike]]] = True
+    return found
+
+
+def gross_fall(book: Book, accounts: Places, fall: Floats, threads: int = THREADS) -> Floats:
+    """Return the sum of |quantity| x fall (instrument,) of some accounts, USD, (account,)."""
+    loop, found = compiled().falls, np.zeros(len(accounts))
+    rows = rows_of(book)
+    if threads and loop is not None and rows is not None:
+        asked = Asked(len(fall), accounts.astype(np.int64), fall, found)
+        if share(loop, len(accounts), (rows, asked), threads):
+            return found
+    few = take(book, accounts)
+    owner = np.repeat(np.arange(len(accounts)), np.diff(few.start))
+    with np.errstate(invalid="ignore"):
+        return sums(owner, np.abs(few.quantity) * fall[few.instrument], len(accounts))
+
+
+def take(book: Book, accounts: Places) -> Book:
+    """Return the book of these accounts alone, in this order."""
+    first, count = book.start[accounts], np.diff(book.start)[accounts]
+    start = np.zeros(len(accounts) + 1, np.int64)
+    np.cumsum(count, out=start[1:])
+    rows = np.arange(start[-1]) + np.repeat(first - start[:-1], count)
+    return Book(
+        start=start,
+        instrument=book.instrument[rows],
+        quantity=book.quantity[rows],
+        cash=book.cash[accounts],
+        carried=book.carried[accounts],
+    )

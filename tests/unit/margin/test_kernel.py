@@ -1,0 +1,236 @@
+"""The compiled kernel's rules: absent without harm, the same bits on any threads, no row unseen."""
+
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from keeper.margin import kernel
+from keeper.margin.book import Book, Result
+from keeper.margin.kernel import compiled, netted_worst, rows_of, share
+from keeper.margin.kernel_grid import forward_grid
+from keeper.margin.kernel_pricing import Pricing, price_table
+from keeper.margin.kernel_shapes import Rows
+from keeper.margin.kernel_warm import warm
+from keeper.margin.methods.pmrm2 import Pmrm2
+from keeper.margin.pricing import YEAR_S, black76
+from tests.performance.market_book import beta, measured
+
+
+COLUMNS = ("equity", "mm", "im", "worst", "gross", "defined")
+needs_numba = pytest.mark.skipif(bool(compiled().reason), reason=f"no numba: {compiled().reason}")
+
+
+@pytest.fixture
+def without_numba(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(sys.modules, "numba", None)
+    for name in [name for name in sys.modules if name.startswith("keeper.margin.kernel_")]:
+        if name.rsplit("_", 1)[1] in ("accounts", "ladder", "screen", "vectors"):
+            monkeypatch.delitem(sys.modules, name)
+    compiled.cache_clear()
+    yield
+    compiled.cache_clear()
+
+
+def same(left: Result, right: Result) -> bool:
+    return all(getattr(left, name).tobytes() == getattr(right, name).tobytes() for name in COLUMNS)
+
+
+def test_without_numba_the_answers_are_numpys_and_the_reason_is_told(without_numba: None) -> None:
+    found = measured(40)
+    assert "numba" in compiled().reason
+    assert "numba" in warm()
+    result = Pmrm2(found.parameters).require(found.book, found.market)
+    assert same(result, Pmrm2(found.parameters, threads=0).require(found.book, found.market))
+    assert result.defined.all()
+
+
+def test_without_numba_a_stress_has_no_answer(without_numba: None) -> None:
+    rows = Rows(1, np.array([0, 1]), np.zeros(1, np.int32), np.ones(1), np.zeros(1), np.zeros(1))
+    assert netted_worst(rows, np.zeros(1, np.int32), np.ones((1, 3)), np.ones(1)) is None
+
+
+@needs_numba
+def test_threads_change_no_bit() -> None:
+    found = measured(9_000)
+    one, two, three = (
+        Pmrm2(found.parameters, threads=n).require(found.book, found.market) for n in (1, 2, 3)
+    )
+    assert same(one, two)
+    assert same(one, three)
+
+
+@needs_numba
+def test_breaches_and_worst_are_those_of_numpy() -> None:
+    found = measured(2_000)
+    cash = found.book.cash - np.where(np.arange(2_000) % 3 == 0, 1e4, 0.0)
+    book = replace(found.book, cash=cash)
+    fast = Pmrm2(found.parameters).require(book, found.market)
+    plain = Pmrm2(found.parameters, threads=0).require(book, found.market)
+    assert ((fast.excess < 0.0) == (plain.excess < 0.0)).all()
+    assert (fast.excess < 0.0).sum() > 100
+    assert (fast.worst == plain.worst).all()
+    assert np.abs(fast.mm - plain.mm).max() <= 1e-9 * plain.gross.max()
+
+
+@needs_numba
+def test_a_column_in_two_dampings_is_two_scenarios() -> None:
+    found = measured(200)
+    halved = tuple(replace(each, damping=0.5) for each in found.parameters.scenarios)
+    parameters = replace(found.parameters, scenarios=halved + found.parameters.scenarios)
+    fast = Pmrm2(parameters).require(found.book, found.market)
+    plain = Pmrm2(parameters, threads=0).require(found.book, found.market)
+    assert (fast.worst == plain.worst).all()
+    assert (fast.worst >= len(halved)).any()
+
+
+@needs_numba
+def test_rows_out_of_order_are_left_to_numpy() -> None:
+    found = measured(50)
+    book, first = found.book, int(np.argmax(np.diff(found.book.start) > 1))
+    at = found.book.start[first]
+    instrument, quantity = book.instrument.copy(), book.quantity.copy()
+    instrument[[at, at + 1]], quantity[[at, at + 1]] = (
+        instrument[[at + 1, at]],
+        quantity[[at + 1, at]],
+    )
+    swapped = replace(book, instrument=instrument, quantity=quantity)
+    result = Pmrm2(found.parameters).require(swapped, found.market)
+    whole = Pmrm2(found.parameters).require(book, found.market)
+    assert np.allclose(result.mm, whole.mm, rtol=1e-12, atol=1e-9)
+
+
+@needs_numba
+@pytest.mark.parametrize("wrong", [10**6, 2_003])
+def test_an_instrument_that_is_not_listed_is_refused_not_read(wrong: int) -> None:
+    found = measured(5)
+    instrument = found.book.instrument.copy()
+    instrument[-1] = wrong
+    with pytest.raises(IndexError):
+        Pmrm2(found.parameters).require(replace(found.book, instrument=instrument), found.market)
+
+
+def test_columns_whose_lengths_contradict_each_other_are_no_rows() -> None:
+    book = measured(5).book
+    assert rows_of(book) is not None
+    assert rows_of(replace(book, carried=np.zeros(4))) is None
+    assert rows_of(replace(book, quantity=book.quantity[:-1])) is None
+    assert rows_of(replace(book, start=book.start[:-1])) is None
+
+
+@needs_numba
+def test_arrays_with_gaps_are_read_as_numpy_reads_them() -> None:
+    found = measured(30)
+    wide = np.zeros((len(found.book.quantity), 2))
+    wide[:, 0] = found.book.quantity
+    gapped = replace(found.book, quantity=wide[:, 0])
+    method = Pmrm2(found.parameters)
+    assert not gapped.quantity.flags.c_contiguous
+    assert same(method.require(gapped, found.market), method.require(found.book, found.market))
+
+
+@needs_numba
+def test_netted_worst_is_the_sum_of_each_groups_worst() -> None:
+    rng, accounts, count = np.random.default_rng(3), 50, 12
+    held = [np.sort(rng.permutation(count)[: rng.integers(0, count)]) for _ in range(accounts)]
+    start = np.cumsum([0, *(len(each) for each in held)]).astype(np.int64)
+    instrument = np.concatenate(held).astype(np.int32)
+    quantity, cash = rng.normal(0, 1, len(instrument)), rng.normal(0, 1, accounts)
+    group = (np.arange(count) // 4).astype(np.int32)
+    ladder, mark = rng.normal(0, 1, (count, 7)), rng.uniform(0, 1, count)
+    rows = Rows(len(instrument), start, instrument, quantity, cash, np.zeros(accounts))
+    found = netted_worst(rows, group, ladder, mark)
+    assert found is not None
+    for account in range(accounts):
+        here = slice(start[account], start[account + 1])
+        chosen, amount = instrument[here], quantity[here]
+        worst = [
+            (amount[group[chosen] == g, None] * ladder[chosen[group[chosen] == g]]).sum(0).min()
+            for g in range(3)
+        ]
+        expected = cash[account] + (amount * mark[chosen]).sum() + sum(worst)
+        assert math.isclose(found[account], expected, rel_tol=1e-12, abs_tol=1e-12)
+
+
+@needs_numba
+def test_ladder_is_black76_to_the_last_digits() -> None:
+    rng, count, columns = np.random.default_rng(5), 400, 31
+    strike = 3_000.0 * np.exp(rng.normal(0, 1.0, count))
+    strike[0] = 0.0  # not regular: numpy's business
+    work = Pricing(
+        expiry=np.sort(rng.integers(0, 4, count)).astype(np.int32),
+        strike=strike,
+        call=rng.random(count) < 0.5,
+        seconds=np.array([0.0, 60.0, 0.05 * YEAR_S, 2.0 * YEAR_S]),
+        forward=3_000.0 * np.exp(rng.normal(0, 0.5, (4, columns))),
+        discount=np.array([1.0, 1.0, 0.99, 0.9]),
+        vol=rng.uniform(0.0, 3.0, (5, count)),
+        kind=rng.integers(0, 5, columns),
+    )
+    found = price_table(work, np.arange(count), count, 1)
+    assert found is not None
+    table, sound = found
+    expected = black76(
+        work.forward[work.expiry].T,
+        strike,
+        work.seconds[work.expiry],
+        work.vol[work.kind],
+        work.discount[work.expiry],
+        work.call,
+    )
+    size = work.forward[work.expiry].T + strike
+    assert sound.all()
+    assert (np.abs(table[:, :columns].T - expected) <= 2e-15 * size).all()
+
+
+@needs_numba
+def test_a_thread_that_fails_fails_the_call() -> None:
+    def loop(first: int, last: int) -> int:
+        return 0 if first == 0 else kernel.THREADS
+
+    assert not share(loop, 10 * kernel.PIECE, (), 2)
+    assert share(lambda first, last: 0, 10 * kernel.PIECE, (), 2)
+
+
+@needs_numba
+def test_a_loop_that_cannot_be_compiled_is_replaced_by_numpy_and_told() -> None:
+    def loop(first: int, last: int) -> int:
+        raise AttributeError("Can't get attribute 'Rows'")
+
+    for count in (1, 10 * kernel.PIECE):
+        assert not share(loop, count, (), 2)
+    assert "Can't get attribute" in kernel.troubles()[-1]
+
+
+@needs_numba
+def test_warming_leaves_nothing_to_compile() -> None:
+    assert warm() == ""
+    loop = compiled().requirement
+    before = len(loop.signatures)  # type: ignore[union-attr]
+    found = measured(20)
+    Pmrm2(found.parameters).require(found.book, found.market)
+    assert len(loop.signatures) == before  # type: ignore[union-attr]
+
+
+def test_the_grid_is_a_full_recompute_in_every_cell() -> None:
+    found = measured(60)
+    method, follows = Pmrm2(found.parameters), beta(found.market)
+    spots, vols = np.array([-0.2, 0.0, 0.3]), np.array([0.0, 0.1])
+    excess, equity = forward_grid(method, found.book, found.market, (spots, vols), follows)
+    here = method.require(found.book, found.market)
+    assert (excess[1, 0] == here.excess).all()
+    assert (equity[1, 0] == here.equity).all()
+    alone = forward_grid(method, found.book, found.market, (spots[2:], vols[1:]), follows, 1)
+    assert (alone[0][0, 0] == excess[2, 1]).all()
+    assert np.isfinite(excess).all()
+
+
+def test_an_empty_book_has_an_answer() -> None:
+    found = measured(3)
+    nobody = Book(
+        np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0), np.zeros(0), np.zeros(0)
+    )
+    assert len(Pmrm2(found.parameters).require(nobody, found.market).mm) == 0
