@@ -32,7 +32,12 @@ $(DEVNET)/node_modules/.ready: $(DEVNET)/package-lock.json $(DEVNET)/package.jso
 	cd $(DEVNET) && npm ci --no-fund --no-audit --loglevel=error
 	@touch $@
 
-setup: $(VENV)/.ready $(DEVNET)/node_modules/.ready ## Install Python and Node packages, locked
+# The compiled margin kernel's disk cache is filled once, here, and not in a keeper's first block.
+$(VENV)/.warm: $(VENV)/.ready $(wildcard keeper/margin/kernel*.py)
+	$(BIN)/python -m keeper.margin.kernel_warm
+	@touch $@
+
+setup: $(VENV)/.ready $(VENV)/.warm $(DEVNET)/node_modules/.ready ## Install Python and Node packages, locked
 
 contracts: setup ## Compile the development venue's contracts
 	$(BIN)/python -m deploy.devnet.artifacts

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from keeper import __version__
 from keeper.config import Config
 from keeper.domain.errors import ConfigError, MalformedRecord
 from keeper.domain.units import Address, Hash
 from keeper.liquidation.priority import ORDERS
 from keeper.liquidation.strategy import Strategy
 from keeper.machine import Machine, MachineParameters
+from keeper.margin.kernel import compiled
 from keeper.portfolio.state import Portfolio
 from keeper.protocols.derive.derive import Derive
 
@@ -54,6 +56,15 @@ class Core:
     portfolio: Portfolio
     venues: tuple[Derive, ...]
     machine: Machine
+
+
+def edition() -> str:
+    """Return the version with the kernel that margins: "0.1.0+compiled" or "0.1.0+numpy".
+
+    The two agree to the last ulp or so, which is enough to tell two equal worst scenarios apart:
+    a journal is replayed on the kernel it was recorded with.
+    """
+    return f"{__version__}+{'numpy' if compiled().reason else 'compiled'}"
 
 
 def assemble(config: Config) -> Core:

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from keeper.app.assembly import Core, Places, assemble, load_snapshot
+from keeper.app.assembly import Core, Places, assemble, edition, load_snapshot
 from keeper.app.snapshots import restore
 from keeper.config import Config, config_digest
 from keeper.domain.errors import ConfigError
@@ -29,6 +29,10 @@ def replay_journal(config: Config, journal: Path, accounts: Path | None = None) 
         if started.config_digest != digest:
             cure = f"the journal was recorded under {started.config_digest}; give that file"
             raise ConfigError("configuration digest", digest, cure)
+        kernel = started.version.partition("+")[2]
+        if kernel and not edition().endswith(kernel):
+            cure = f"the journal was recorded by {started.version}; replay it with that kernel"
+            raise ConfigError("keeper edition", edition(), cure)
         core = assemble(config)
         places = Places(Path(config.keeper.data_dir))
         file = places.snapshots / started.snapshot_file

@@ -9,8 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from keeper import __version__
-from keeper.app.assembly import Core, Places, assemble, load_snapshot
+from keeper.app.assembly import Core, Places, assemble, edition, load_snapshot
 from keeper.app.execution import execute, load_signers
 from keeper.app.links import Links, connect, settle_memory
 from keeper.app.snapshots import take_snapshot
@@ -23,6 +22,7 @@ from keeper.domain.effects import Effects, Notice
 from keeper.domain.errors import KeeperError
 from keeper.domain.events import BlockSealed, Entry, Event, LaneObserved, Started
 from keeper.domain.units import Address
+from keeper.margin.kernel_warm import warm
 from keeper.ports import Clock, Executor, Header, Observer, Post, Timing
 from keeper.runtime.clock import SystemClock, Ticker
 from keeper.runtime.engine import Engine
@@ -115,6 +115,7 @@ async def run(config: Config) -> Ended:
     clock = SystemClock()
     lines = Lines(clock, config.telemetry.log_level)
     try:
+        _warm(lines)
         while True:
             ended = await _run_once(config, clock, lines)
             if ended is not None:
@@ -153,7 +154,7 @@ async def _run_once(config: Config, clock: Clock, lines: Lines) -> Ended | None:
             ),
         )
         inbox = Inbox(clock)
-        inbox.post(Started(__version__, config_digest(config), taken.file, taken.digest, next_id))
+        inbox.post(Started(edition(), config_digest(config), taken.file, taken.digest, next_id))
         _watch(telemetry.metrics, journal, inbox, follower)
         parts = Parts(
             inbox=inbox,
@@ -193,6 +194,13 @@ async def _supervise(supervisor: Supervisor, renewal: Renewal, lines: Lines) -> 
         return ended
     lines.tell(Notice("new_snapshot_needed", "warning", (("problem", renewal.reason),)))
     return None
+
+
+def _warm(lines: Lines) -> None:
+    """Compile (or load) the margin kernel now, not in the first block; tell which one margins."""
+    reason = warm()
+    fields = (("edition", edition()), ("reason", reason))
+    lines.tell(Notice("margin_kernel", "warning" if reason else "info", fields))
 
 
 def _health(config: Config, clock: Clock) -> Health:
