@@ -63,7 +63,7 @@ bench: contracts ## Measure, and write build/bench.json
 	$(BIN)/python -m tests.performance.bench
 
 simulate: setup ## Deterministic simulation (SEEDS, FIRST)
-	@echo "make simulate: the simulated world is not built yet; it comes with the chain link" >&2; exit 2
+	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --first $(FIRST)
 
 clean: ## Remove what was built, keep what was installed
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

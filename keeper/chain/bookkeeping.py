@@ -14,6 +14,7 @@ from keeper.chain import statements
 from keeper.chain.rows import (
     ACT,
     Attempt,
+    Binding,
     CapParameters,
     Delivery,
     Intent,
@@ -27,6 +28,7 @@ from keeper.domain.units import Address, Hash
 
 HEADS_KEPT: Final = 512
 DELIVERIES_KEPT: Final = 100_000
+_DAY_NS: Final = 86_400 * 10**9
 
 
 class Books:
@@ -44,35 +46,22 @@ class Books:
 
     # Signing ------------------------------------------------------------------------------------
 
-    def bind(self, intent: Intent, attempt: Attempt, epoch: int) -> int | str:
-        """Bind the lane's next nonce to an intent and its first bytes, and reserve their cost.
+    def bind(self, bindings: Sequence[Binding]) -> list[int | str]:
+        """Bind lanes' next nonces to intents and their first bytes, in order, in one commit.
 
-        Returns the intent's id when it is durable, else why not: "epoch_lost", "lane_not_ready",
-        "nonce_taken", "duplicate_command", "live_action", "cap_transaction", "cap_lane_day",
-        "cap_day".
+        Stops at the first that is refused: the answers are intent ids, durable when this returns,
+        and then perhaps one word why not: "epoch_lost", "lane_not_ready", "nonce_taken",
+        "duplicate_command", "live_action", "cap_transaction", "cap_intent", "cap_lane_day",
+        "cap_hour", "cap_day", "cap_total". What comes after it was not looked at: its nonces were
+        chosen as if that one were bound.
         """
+        answers: list[int | str] = []
         with self._transaction():
-            refusal = self._lane_refusal(attempt, epoch, intent.kind) or self._intent_refusal(
-                intent
-            )
-            if refusal is not None:
-                return refusal
-            identifier = statements.insert_intent(self._db, self._chain, intent)
-            refusal = self._spend.reserve(identifier, attempt, attempt.cost_max_wei)
-            if refusal is not None:
-                self._db.execute("DELETE FROM intent WHERE id = ?", (identifier,))
-                return refusal
-            self._db.execute(
-                "INSERT INTO slot VALUES(?, ?, ?, ?, ?, 'LIVE', NULL)",
-                (self._chain, attempt.lane, attempt.nonce, identifier, intent.kind),
-            )
-            statements.insert_attempt(self._db, self._chain, attempt, epoch)
-            self._db.execute(
-                "UPDATE lane SET next_nonce = max(next_nonce, ?) "
-                "WHERE chain_id = ? AND address = ?",
-                (attempt.nonce + 1, self._chain, attempt.lane),
-            )
-        return identifier
+            for binding in bindings:
+                answers.append(self._bind(binding))
+                if isinstance(answers[-1], str):
+                    break
+        return answers
 
     def replace(self, attempt: Attempt, epoch: int) -> str | None:
         """Add bytes to a live slot, reserving only the difference; None, or why not."""
@@ -139,6 +128,44 @@ class Books:
                 for slot in slots:
                     self._move(slot, state, slot.won)
 
+    # Breakers -----------------------------------------------------------------------------------
+
+    def losses(self, after: int, day: int) -> tuple[int, int]:
+        """Return (reverts in blocks after `after`, wei lost on `day`) since the last resets."""
+        since = {row.name: row for row in statements.breakers(self._db)}
+        block, wei = after, 0
+        if "reverts" in since:
+            block = max(after, since["reverts"].since_block)
+        if "loss_day" in since and since["loss_day"].at_ns // _DAY_NS == day:
+            wei = since["loss_day"].since_wei
+        lost = statements.loss_wei(self._db, self._chain, day) - wei
+        return statements.reverts(self._db, self._chain, block), lost
+
+    def trip(self, name: str, detail: str, at_ns: int) -> None:
+        """Open a breaker until it is reset; one that is open stays as it is."""
+        with self._transaction():
+            self._db.execute(
+                "INSERT INTO breaker VALUES(?, 1, ?, ?, 0, '0') ON CONFLICT DO UPDATE "
+                "SET tripped = 1, detail = excluded.detail WHERE tripped = 0",
+                (name, detail, at_ns),
+            )
+
+    def reset(self, name: str, at_ns: int) -> bool:
+        """Close a breaker; what was counted so far counts no more. False where it was not open."""
+        head = statements.last_head(self._db, self._chain)
+        with self._transaction():
+            changed = self._db.execute(
+                "UPDATE breaker SET tripped = 0, detail = '', at = ?, since_block = ?, "
+                "since_wei = ? WHERE name = ? AND tripped = 1",
+                (
+                    at_ns,
+                    0 if head is None else head[0],
+                    str(statements.loss_wei(self._db, self._chain, at_ns // _DAY_NS)),
+                    name,
+                ),
+            ).rowcount
+        return changed == 1
+
     # Lanes, heads, deliveries -------------------------------------------------------------------
 
     def take_over(self, lanes: Sequence[tuple[Address, int]]) -> list[LaneRow]:
@@ -193,6 +220,28 @@ class Books:
         self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     # Inside a transaction -----------------------------------------------------------------------
+
+    def _bind(self, binding: Binding) -> int | str:
+        """Insert one binding whole, or leave nothing of it and say why."""
+        intent, attempt, epoch = binding
+        refusal = self._lane_refusal(attempt, epoch, intent.kind) or self._intent_refusal(intent)
+        if refusal is not None:
+            return refusal
+        identifier = statements.insert_intent(self._db, self._chain, intent)
+        refusal = self._spend.reserve(identifier, attempt, attempt.cost_max_wei)
+        if refusal is not None:
+            self._db.execute("DELETE FROM intent WHERE id = ?", (identifier,))
+            return refusal
+        self._db.execute(
+            "INSERT INTO slot VALUES(?, ?, ?, ?, ?, 'LIVE', NULL)",
+            (self._chain, attempt.lane, attempt.nonce, identifier, intent.kind),
+        )
+        statements.insert_attempt(self._db, self._chain, attempt, epoch)
+        self._db.execute(
+            "UPDATE lane SET next_nonce = max(next_nonce, ?) WHERE chain_id = ? AND address = ?",
+            (attempt.nonce + 1, self._chain, attempt.lane),
+        )
+        return identifier
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -12,21 +12,23 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from keeper.chain import fees
+from keeper.chain.breakers import Breakers
 from keeper.chain.fees import Fee, FeeParameters, Offer
+from keeper.chain.intents import TRANSFER_GAS, emptied, filling, intent_of, offer_of
 from keeper.chain.lanes import Lane, Lanes, move
 from keeper.chain.ledger import Ledger
 from keeper.chain.routes import Route, Sent, broadcast
-from keeper.chain.rows import ACT, CANCEL, FILL, Attempt, Delivery, Intent, Slot
-from keeper.chain.signer import Transaction
+from keeper.chain.rows import ACT, CANCEL, Attempt, Binding, Delivery, Intent, Slot
+from keeper.chain.signer import SigningForbidden, Transaction
 from keeper.domain.effects import Command
+from keeper.domain.errors import EndpointError
 from keeper.domain.units import Hash
 from keeper.ports import Clock
 
 
 Point = Callable[[str], None]
-TRANSFER_GAS: Final = 21_000
 DELIVERIES_WAITING_MAX: Final = 10_000
-_NO_HASH: Final[Hash] = "0x" + "00" * 32
+BRANCH_KEPT: Final = 64
 
 
 def no_point(_: str) -> None:
@@ -40,6 +42,15 @@ class Refused(NamedTuple):
     reason: str
 
 
+class _Planned(NamedTuple):
+    """A command with a lane and a nonce, not signed yet."""
+
+    place: int
+    lane: Lane
+    intent: Intent
+    transaction: Transaction
+
+
 class Tip(NamedTuple):
     """The newest head that was seen, and the base fee of the block after it."""
 
@@ -47,29 +58,34 @@ class Tip(NamedTuple):
     base_next_wei: int
 
 
+class Tools(NamedTuple):
+    """What bytes are made durable and sent with."""
+
+    ledger: Ledger
+    routes: Sequence[Route]
+    clock: Clock
+    breakers: Breakers
+    point: Point = no_point
+
+
 class Dispatch:
     """Binds commands to nonces, replaces and fills them, and gives their bytes to the routes."""
 
     def __init__(
-        self,
-        *,
-        chain_id: int,
-        ledger: Ledger,
-        routes: Sequence[Route],
-        parameters: FeeParameters,
-        housekeeping_wei_max: int,
-        clock: Clock,
-        point: Point,
+        self, chain_id: int, tools: Tools, parameters: FeeParameters, housekeeping_wei_max: int
     ) -> None:
         self.lanes = Lanes([])
         self.tip = Tip(0, 0)
+        # Heads whose receipts were looked at, on the branch we are on; the follower's to fill.
+        self.branch: deque[Hash] = deque(maxlen=BRANCH_KEPT)
+        self.point = tools.point
         self._chain_id = chain_id
-        self._ledger = ledger
-        self._routes = tuple(routes)
+        self._ledger = tools.ledger
+        self._routes = tuple(tools.routes)
+        self._clock = tools.clock
+        self._breakers = tools.breakers
         self._parameters = parameters
         self._housekeeping_wei_max = housekeeping_wei_max
-        self._clock = clock
-        self.point = point
         self._writer = asyncio.Lock()
         self._deliveries: deque[Delivery] = deque(maxlen=DELIVERIES_WAITING_MAX)
 
@@ -88,61 +104,38 @@ class Dispatch:
         self._deliveries.clear()
         return taken
 
-    async def act(self, command: Command) -> Slot | Refused:
-        """Bind a command to a lane's next nonce; its bytes are durable when this returns a slot."""
-        offer = Offer(
-            gas=command.gas,
-            value_wei=command.call.value_wei,
-            spend_wei_max=command.spend_max_wei,
-            tip_budget_wei=command.tip_budget_wei,
-            blocks_left=command.deadline_block - self.tip.number - 1,
-            rank=command.rank,
-        )
-        if offer.blocks_left < 0:
-            return Refused("expired", "deadline")
-        fee = fees.first_fee(offer, self.tip.base_next_wei, self._parameters)
-        if fee is None:
-            return Refused("cap", "fee_beyond_spend")
+    async def act(self, commands: Sequence[Command]) -> list[Slot | Refused]:
+        """Bind commands, best first, to lanes' next nonces; an answer each, in order.
+
+        The bytes of every slot are durable when this returns. All that fit are committed together;
+        where one is refused on the way, what comes after it is planned and signed anew.
+        """
+        answers: list[Slot | Refused] = []
         async with self._writer:
-            lane = self.lanes.pick(command.sender, command.gas * fee.cap_wei + offer.value_wei)
-            if isinstance(lane, str):
-                return Refused("lane", lane)
-            transaction = self._transaction(lane.next_nonce, fee, _intent(command))
-            forbidden = lane.signer.refusal(transaction)
-            if forbidden is not None:
-                return Refused("lane", forbidden)
-            bound = await self._bind(lane, _intent(command), transaction)
-        if isinstance(bound, Slot):
-            return bound
-        return Refused(_STAGES.get(bound, "lane"), bound)
+            while len(answers) < len(commands):
+                answers += await self._act_some(commands[len(answers) :])
+        return answers
 
     async def fill(self, lane: Lane, nonce: int) -> Slot | str:
-        """Heal a gap: bind a nonce that nothing holds to a transfer of nothing to ourselves."""
-        intent = Intent(
-            kind=FILL,
-            venue="",
-            account=lane.address,
-            rank=0,
-            value_wei=0,
-            max_cost_wei=self._housekeeping_wei_max,
-            deadline_block=2**62,
-            decided_hash=_NO_HASH,
-            command_id=None,
-            command_kind=None,
-            to=lane.address,
-            data="0x",
-            gas=TRANSFER_GAS,
-            decided_number=0,
-        )
+        """Heal a gap: bind a nonce that nothing holds to a transfer of nothing to ourselves.
+
+        Raises EndpointError where the signer does not answer.
+        """
+        intent = filling(lane.address, self._housekeeping_wei_max)
         fee = fees.first_fee(self._housekeeping(), self.tip.base_next_wei, self._parameters)
         if fee is None:
             return "fee_beyond_spend"
         async with self._writer:
-            transaction = self._transaction(nonce, fee, intent)
-            return await self._bind(lane, intent, transaction)
+            attempt = await self._sign(lane, self._transaction(nonce, fee, intent), 0, intent.kind)
+            (bound,) = await self._ledger.bind_group([Binding(intent, attempt, lane.epoch)])
+            self.point("after_commit")
+            return bound if isinstance(bound, str) else self._put(lane, bound, intent, attempt)
 
     async def bump(self, lane: Lane, slot: Slot) -> Slot | str:
         """Raise the fees of a slot's newest bytes within its budget; the slot, or why not."""
+        stopped = self._breakers.refusal(self.tip.base_next_wei)
+        if stopped is not None:
+            return stopped
         intent = slot.intent
         kind = slot.last.kind
         offer = self._housekeeping()
@@ -179,9 +172,17 @@ class Dispatch:
             fee = fees.replacement_fee(old, offer, self.tip.base_next_wei, self._parameters)
             if fee is None:
                 return "fee_beyond_spend"
-            intent = slot.intent if kind == slot.intent.kind else _nothing(slot.intent, lane)
+            intent = slot.intent
+            if kind != intent.kind:
+                intent = emptied(intent, lane.address)
             transaction = self._transaction(slot.nonce, fee, intent)
-            attempt = await self._sign(lane, transaction, slot.last.seq + 1, kind)
+            forbidden = lane.signer.refusal(transaction)
+            if forbidden is not None:
+                return forbidden
+            try:
+                attempt = await self._sign(lane, transaction, slot.last.seq + 1, kind)
+            except EndpointError:
+                return _NO_SIGNATURE
             refusal = await self._ledger.replace(attempt, lane.epoch)
             self.point("after_commit")
             if refusal is not None:
@@ -190,12 +191,116 @@ class Dispatch:
             lane.put(after)
             return after
 
-    async def _bind(self, lane: Lane, intent: Intent, transaction: Transaction) -> Slot | str:
-        attempt = await self._sign(lane, transaction, 0, intent.kind)
-        bound = await self._ledger.bind(intent, attempt, lane.epoch)
+    # A group --------------------------------------------------------------------------------------
+
+    async def _act_some(self, commands: Sequence[Command]) -> list[Slot | Refused]:
+        """Return answers for the first commands, one at least: up to the first that broke a row."""
+        answers: dict[int, Slot | Refused] = {}
+        planned: list[_Planned] = []
+        try:
+            for index, command in enumerate(commands):
+                found = self._plan(index, command)
+                if isinstance(found, Refused):
+                    answers[index] = found
+                else:
+                    planned.append(found)
+            signed = await self._sign_all(planned)
+            # From here to the ledger's thread nothing else runs: what is current stays so.
+            for number, plan in enumerate(planned[: len(signed)]):
+                intent = plan.intent
+                if self.lanes.is_live(intent.venue, intent.account) or not self._is_current(intent):
+                    signed = [*signed[:number], _NOT_FOLLOWED]
+                    break
+        finally:
+            for each in self.lanes:
+                each.promised, each.promised_wei = 0, 0
+        bindings = [
+            Binding(plan.intent, attempt, plan.lane.epoch)
+            for plan, attempt in zip(planned, signed, strict=False)
+            if isinstance(attempt, Attempt)
+        ]
+        bound = await self._ledger.bind_group(bindings) if bindings else []
         self.point("after_commit")
-        if isinstance(bound, str):
-            return bound
+        for plan, binding, answer in zip(planned, bindings, bound, strict=False):
+            if isinstance(answer, str):
+                answers[plan.place] = Refused(_STAGES.get(answer, "lane"), answer)
+                return [answers[index] for index in range(plan.place + 1)]
+            answers[plan.place] = self._put(plan.lane, answer, plan.intent, binding.attempt)
+        if len(bindings) < len(planned):
+            broken = planned[len(bindings)]
+            answers[broken.place] = Refused("lane", str(signed[len(bindings)]))
+            return [answers[index] for index in range(broken.place + 1)]
+        return [answers[index] for index in range(len(commands))]
+
+    def _plan(self, index: int, command: Command) -> _Planned | Refused:
+        """Choose lane, nonce and fee for a command, and promise the lane's slot to it."""
+        intent = intent_of(command)
+        blocks_left = command.deadline_block - self.tip.number - 1
+        stopped = self._stopped(intent, blocks_left)
+        if stopped is not None:
+            return stopped
+        fee = fees.first_fee(
+            offer_of(command, blocks_left), self.tip.base_next_wei, self._parameters
+        )
+        if fee is None:
+            return Refused("cap", "fee_beyond_spend")
+        cost_wei = command.gas * fee.cap_wei + command.call.value_wei
+        lane = self.lanes.pick(command.sender, cost_wei)
+        if isinstance(lane, str):
+            return Refused("lane", lane)
+        transaction = self._transaction(lane.next_nonce + lane.promised, fee, intent)
+        forbidden = lane.signer.refusal(transaction)
+        if forbidden is not None:
+            return Refused("lane", forbidden)
+        lane.promised += 1
+        lane.promised_wei += cost_wei
+        return _Planned(index, lane, intent, transaction)
+
+    async def _sign_all(self, planned: Sequence[_Planned]) -> list[Attempt | str]:
+        """Sign at once what a remote signer would answer slowly one by one; stop at the first no.
+
+        The last answer may be a word: why the signer gave no bytes.
+        """
+        results = await asyncio.gather(
+            *(self._sign(plan.lane, plan.transaction, 0, ACT) for plan in planned),
+            return_exceptions=True,
+        )
+        signed: list[Attempt | str] = []
+        for result in results:
+            if isinstance(result, SigningForbidden):
+                return [*signed, result.reason]
+            if isinstance(result, EndpointError):
+                return [*signed, _NO_SIGNATURE]
+            if isinstance(result, BaseException):
+                raise result
+            signed.append(result)
+        return signed
+
+    def _stopped(self, intent: Intent, blocks_left: int) -> Refused | None:
+        """Return why nothing is to be signed for an intent now, whatever it costs."""
+        breaker = self._breakers.refusal(self.tip.base_next_wei)
+        if breaker is not None:
+            return Refused("breaker", breaker)
+        if blocks_left < 0:
+            return Refused("expired", "deadline")
+        if self.lanes.is_live(intent.venue, intent.account):
+            # The ledger refuses it too, but it is ahead of us while an outcome is written down:
+            # a decision from before that outcome must not slip in between.
+            return Refused("ledger", "live_action")
+        return None if self._is_current(intent) else Refused("lane", _NOT_FOLLOWED)
+
+    def _is_current(self, intent: Intent) -> bool:
+        """Tell whether a command knew of all that was done for its account.
+
+        The ledger refuses a second live action. What it cannot see is a decision from before the
+        first one was included, or from another branch than that on which it was.
+        """
+        served = self.lanes.served(intent.venue, intent.account)
+        return all(
+            block < intent.decided_number or each == intent.decided_hash for block, each in served
+        ) and (not served or intent.decided_hash in self.branch)
+
+    def _put(self, lane: Lane, bound: int, intent: Intent, attempt: Attempt) -> Slot:
         slot = Slot(lane.address, attempt.nonce, bound, "LIVE", None, intent, (attempt,))
         lane.put(slot)
         return slot
@@ -235,35 +340,17 @@ class Dispatch:
         )
 
 
+_NO_SIGNATURE: Final = "no_signature"
+_NOT_FOLLOWED: Final = "not_followed"
 # Where the ledger's refusals of a command end it; the rest are the lane's.
 _STAGES: Final = {
     "live_action": "ledger",
     "duplicate_command": "ledger",
     "epoch_lost": "ledger",
     "cap_transaction": "cap",
+    "cap_intent": "cap",
     "cap_lane_day": "cap",
+    "cap_hour": "cap",
     "cap_day": "cap",
+    "cap_total": "cap",
 }
-
-
-def _intent(command: Command) -> Intent:
-    return Intent(
-        kind=ACT,
-        venue=command.venue,
-        account=str(command.account),
-        rank=command.rank,
-        value_wei=command.call.value_wei,
-        max_cost_wei=command.spend_max_wei,
-        deadline_block=command.deadline_block,
-        decided_hash=command.decided_hash,
-        command_id=command.id,
-        command_kind=command.kind,
-        to=command.call.to,
-        data=command.call.data,
-        gas=command.gas,
-        decided_number=command.decided_number,
-    )
-
-
-def _nothing(intent: Intent, lane: Lane) -> Intent:
-    return replace(intent, to=lane.address, data="0x", value_wei=0, gas=TRANSFER_GAS)

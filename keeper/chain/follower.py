@@ -10,14 +10,16 @@ heads, and asks a node itself when none come.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import replace
+from typing import Final
 
+from keeper.chain.breakers import Breakers
 from keeper.chain.dispatch import Dispatch, Tip
-from keeper.chain.lanes import PAUSED, STARVED, Lane
+from keeper.chain.lanes import PAUSED, QUARANTINE, STARVED, Lane
 from keeper.chain.ledger import Ledger
+from keeper.chain.nurse import FollowParameters, Nurse
 from keeper.chain.receipts import ChainView, Sighting
-from keeper.chain.rows import ACT, CANCEL, Receipt, Slot
+from keeper.chain.rows import CANCEL, Receipt, Slot
 from keeper.domain.errors import EndpointError, FinalityViolated, KeeperError, StorageError
 from keeper.domain.events import (
     Event,
@@ -35,20 +37,7 @@ from keeper.ports import Post
 Report = Callable[[str, KeeperError], None]
 
 
-@dataclass(frozen=True, slots=True)
-class FollowParameters:
-    """When to look again, in blocks unless named otherwise."""
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-
-    rebroadcast_blocks: int = 2
-    bump_blocks: int = 3  # not included for so long, though its turn: raise the fees
-    cancel_blocks: int = 2  # so long past its deadline: take the nonce back
-    foreign_blocks: int = 3  # nonce taken and no receipt of ours for so long
-    confirm_blocks: int = 6
-    final_blocks: int = 256
-    poll_ms: int = 3_000  # no head for so long: ask the node
-    deadline_ms_max: int = 2_000
+_NO_CODE: Final = "0x"
 
 
 class Follower:
@@ -61,6 +50,7 @@ class Follower:
         view: ChainView,
         parameters: FollowParameters,
         report: Report,
+        breakers: Breakers,
     ) -> None:
         self.read_only = False
         self._dispatch = dispatch
@@ -69,10 +59,15 @@ class Follower:
         self._parameters = parameters
         self._report = report
         self._post: Post = _unposted
+        self._breakers = breakers
+        self._nurse = Nurse(dispatch, parameters)
         self._wanted: tuple[int, Hash] | None = None
         self._wake = asyncio.Event()
         self.last: Hash | None = None
-        self._sent_at: dict[Hash, int] = {}
+        self._followed = asyncio.Event()
+        self._begun = 0  # looks at a head that were begun, and the last of them that was done
+        self._done = 0
+        self._final_number = -1
         self._missing: dict[tuple[Address, int], int] = {}
         self._observed: dict[Address, Event] = {}
 
@@ -105,6 +100,7 @@ class Follower:
 
         Raises EndpointError with nothing decided, StorageError where the ledger cannot be written.
         """
+        self._begun = this = self._begun + 1
         asked = [each.hash for slot in self._live() for each in slot.attempts]
         lanes = [lane.address for lane in self._dispatch.lanes]
         sighting = await self._view.look(block, lanes, asked)
@@ -115,20 +111,42 @@ class Follower:
         self._dispatch.point("reconcile")
         orphans: list[Slot] = []
         if header.parent != self.last:
+            self._dispatch.branch.clear()
             orphans = await self._reopen_orphans()
         if orphans:
             hashes = [each.hash for slot in orphans for each in slot.attempts]
             sighting.receipts.update(await self._view.receipts(hashes))
-        await self._include(sighting)
+        lossy = await self._include(sighting)
+        if lossy or self.last is None:
+            await self._breakers.look(header.number)
         await self._deepen(header.number)
+        await self._check_delegation(header.number)
         for lane in self._dispatch.lanes:
             await self._check_lane(lane, sighting)
-        await self._nurse(sighting, {(slot.lane, slot.nonce) for slot in orphans})
+        await self._nurse.care(sighting, {(slot.lane, slot.nonce) for slot in orphans})
         await self._ledger.record_head(
             header.number, header.hash, header.parent, self._dispatch.take_deliveries()
         )
         self.last = header.hash
+        self._dispatch.branch.append(header.hash)
+        self._done = this
+        self._followed.set()
+        self._followed = asyncio.Event()
         return True
+
+    async def caught_up(self, block: Hash, limit_s: float) -> bool:
+        """Wait until a block was followed on the branch we are on.
+
+        False where it was passed by, or left the chain, or after the limit.
+        """
+        begun = self._begun
+        try:
+            async with asyncio.timeout(limit_s):
+                while block not in self._dispatch.branch and self._done <= begun:
+                    await self._followed.wait()
+        except TimeoutError:
+            return False
+        return block in self._dispatch.branch
 
     def observe(self) -> None:
         """Post what changed of each lane's state, balance and free slots."""
@@ -182,8 +200,11 @@ class Follower:
                 self._post(TransactionOrphaned(slot.intent.command_id, slot.won))
         return orphans
 
-    async def _include(self, sighting: Sighting) -> None:
-        """Settle every live slot that has a receipt on the branch of the head."""
+    async def _include(self, sighting: Sighting) -> bool:
+        """Settle every live slot that has a receipt on the branch of the head.
+
+        True where one of them cost something and did nothing.
+        """
         header = sighting.header
         found = [
             (slot, receipt)
@@ -206,6 +227,7 @@ class Follower:
             ]
         for (slot, receipt), failure in zip(found, failures, strict=True):
             await self._settle(slot, receipt, None if failure is None else failure.result())
+        return any(not receipt.succeeded or slot.last.kind == CANCEL for slot, receipt in found)
 
     async def _settle(self, slot: Slot, receipt: Receipt, failure: str | None) -> None:
         won = next(each for each in slot.attempts if each.hash == receipt.hash)
@@ -238,26 +260,46 @@ class Follower:
             self._post(TransactionReverted(*where, *paid, failure))
 
     async def _deepen(self, number: int) -> None:
-        """Move settled slots on by depth, where their block is still the chain's."""
-        due = {
-            "INCLUDED": self._parameters.confirm_blocks,
-            "CONFIRMED": self._parameters.final_blocks,
-        }
-        deep = [
-            slot
+        """Move settled slots on by depth, or by the node's word for what is final."""
+        parameters = self._parameters
+        settled = [
+            (slot, slot.block_number)
             for lane in self._dispatch.lanes
             for slot in lane.slots.values()
-            if slot.block_number is not None and number - slot.block_number >= due[slot.state]
+            if slot.block_number is not None
         ]
-        canonical = await self._view.canonical(each.block_number or 0 for each in deep)
-        deep = [slot for slot in deep if canonical[slot.block_number or 0] == slot.block_hash]
+        if number % parameters.finalized_every_blocks == 0 and settled:
+            self._final_number = await self._view.finalized()
+        ready = [
+            (slot, block)
+            for slot, block in settled
+            if number - block >= parameters.confirm_blocks
+            and (slot.state == "INCLUDED" or self._is_final(block, number))
+        ]
+        if not ready:
+            return
+        canonical = await self._view.canonical(block for _, block in ready)
+        deep = [slot for slot, block in ready if canonical[block] == slot.block_hash]
         confirmed = [slot for slot in deep if slot.state == "INCLUDED"]
         final = [slot for slot in deep if slot.state == "CONFIRMED"]
         await self._ledger.deepen(confirmed, final)
         for slot in confirmed:
             self._dispatch.lanes[slot.lane].put(replace(slot, state="CONFIRMED"))
         for slot in final:
-            del self._dispatch.lanes[slot.lane].slots[slot.nonce]
+            self._dispatch.lanes[slot.lane].close(slot)
+
+    def _is_final(self, block: int, number: int) -> bool:
+        return block <= self._final_number or number - block >= self._parameters.final_blocks
+
+    async def _check_delegation(self, number: int) -> None:
+        """Quarantine a lane that has come to be delegated (EIP-7702) since the start."""
+        lanes = list(self._dispatch.lanes)
+        if number % self._parameters.delegation_every_blocks != 0 or not lanes:
+            return
+        _, codes = await self._view.facts([lane.address for lane in lanes])
+        for lane, code in zip(lanes, codes, strict=True):
+            if code != _NO_CODE and lane.state != QUARANTINE:
+                await self._dispatch.signal(lane, "delegated")
 
     async def _check_lane(self, lane: Lane, sighting: Sighting) -> None:
         """Take the balance; find nonces that something other than our bytes used."""
@@ -271,6 +313,9 @@ class Follower:
             raise FinalityViolated(
                 sighting.header.number, f"nonce {lane.next_nonce} of {lane.address}", str(nonce)
             )
+        for slot in [each for each in lane.slots.values() if each.state == "FOREIGN"]:
+            if slot.nonce >= nonce:
+                await self.regain(lane, slot)
         for slot in lane.live():
             if slot.nonce >= nonce:
                 self._missing.pop((slot.lane, slot.nonce), None)
@@ -285,6 +330,11 @@ class Follower:
             return False
         return not await self._view.witnessed([each.hash for each in slot.attempts])
 
+    async def regain(self, lane: Lane, slot: Slot) -> None:
+        """Take a nonce back whose stranger's block is gone; the lane stays in quarantine."""
+        state = await self._ledger.reopen(slot)
+        lane.put(replace(slot, state="LIVE", intent=replace(slot.intent, state=state)))
+
     async def lose(self, lane: Lane, slot: Slot) -> None:
         """Give a slot up to a stranger's bytes and quarantine its lane."""
         await self._ledger.lose(slot)
@@ -296,53 +346,7 @@ class Follower:
 
     def _forget(self, slot: Slot) -> None:
         self._missing.pop((slot.lane, slot.nonce), None)
-        for attempt in slot.attempts:
-            self._sent_at.pop(attempt.hash, None)
-
-    # What to do about it ------------------------------------------------------------------------
-
-    async def _nurse(self, sighting: Sighting, urgent: set[tuple[Address, int]]) -> None:
-        """Rebroadcast, bump or cancel what is still waiting, lowest nonces first."""
-        number = sighting.header.number
-        for lane in self._dispatch.lanes:
-            chain_nonce = sighting.nonces[lane.address]
-            waiting = [slot for slot in lane.live() if slot.nonce >= chain_nonce]
-            to_send: list[Slot] = []
-            for slot in waiting:
-                age = number - self._sent_at.setdefault(slot.last.hash, number)
-                after = await self._renew(lane, slot, age, its_turn=slot.nonce == chain_nonce)
-                due = age >= self._parameters.rebroadcast_blocks and not self._is_over(after)
-                if after is not slot or due or (slot.lane, slot.nonce) in urgent:
-                    to_send.append(after)
-            async with asyncio.TaskGroup() as group:
-                for slot in to_send:
-                    group.create_task(self._dispatch.send(slot.last))
-
-    async def _renew(self, lane: Lane, slot: Slot, age: int, *, its_turn: bool) -> Slot:
-        """Return the slot with new bytes where it needs and can pay them, else as it is.
-
-        Capped-out bytes stay as they are and are still rebroadcast.
-        """
-        tip, intent = self._dispatch.tip, slot.intent
-        late = tip.number > intent.deadline_block + self._parameters.cancel_blocks
-        acting = slot.last.kind == ACT
-        changed: Slot | str = "as_it_is"
-        if acting and its_turn and (late or intent.state != "BOUND"):
-            changed = await self._dispatch.cancel(lane, slot)
-        elif lane.state == STARVED or self._is_over(slot):
-            return slot
-        elif self._is_weak(slot, age, its_turn=its_turn):
-            changed = await self._dispatch.bump(lane, slot)
-        return slot if isinstance(changed, str) else changed
-
-    def _is_over(self, slot: Slot) -> bool:
-        """Tell whether the bytes carry a command past its deadline: no more is done for them."""
-        return slot.last.kind == ACT and self._dispatch.tip.number >= slot.intent.deadline_block
-
-    def _is_weak(self, slot: Slot, age: int, *, its_turn: bool) -> bool:
-        if slot.last.cap_wei < self._dispatch.tip.base_next_wei:
-            return True
-        return its_turn and age >= self._parameters.bump_blocks
+        self._nurse.forget(slot)
 
 
 def _unposted(event: Event) -> None:

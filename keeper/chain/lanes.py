@@ -6,13 +6,13 @@ commands in rank order and always binds the next nonce.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final
 
 from keeper.chain.rows import LaneRow, Slot
 from keeper.chain.signer import Signer
 from keeper.domain.errors import InvariantViolation
-from keeper.domain.units import Address
+from keeper.domain.units import Address, Hash
 
 
 READY: Final = "READY"
@@ -20,8 +20,8 @@ STARVED: Final = "STARVED"
 QUARANTINE: Final = "QUARANTINE"
 PAUSED: Final = "PAUSED"
 
-# What the world tells (short, funded, foreign) may come at any time; an operator's word (pause,
-# resume, acknowledge) has its place. (state, signal) → state.
+# What the world tells (short, funded, foreign, delegated) may come at any time; an operator's
+# word (pause, resume, acknowledge) has its place. (state, signal) → state.
 MOVES: Final[dict[tuple[str, str], str]] = {
     (READY, "short"): STARVED,
     (READY, "funded"): READY,
@@ -39,6 +39,11 @@ MOVES: Final[dict[tuple[str, str], str]] = {
     (QUARANTINE, "funded"): QUARANTINE,
     (QUARANTINE, "foreign"): QUARANTINE,
     (QUARANTINE, "acknowledge"): READY,
+    # A delegated sender (EIP-7702) may have one transaction in flight, and others may move it.
+    (READY, "delegated"): QUARANTINE,
+    (STARVED, "delegated"): QUARANTINE,
+    (PAUSED, "delegated"): QUARANTINE,
+    (QUARANTINE, "delegated"): QUARANTINE,
 }
 
 
@@ -69,8 +74,11 @@ class Lane:
     next_nonce: int
     in_flight_max: int
     balance_wei: int = 0
+    promised: int = 0  # nonces of a group that is being signed, not committed yet
+    promised_wei: int = 0
     slots: dict[int, Slot] = field(default_factory=dict)
     _live: dict[int, Slot] = field(default_factory=dict)
+    _served: dict[tuple[str, str], dict[int, tuple[int, Hash]]] = field(default_factory=dict)
 
     @property
     def address(self) -> Address:
@@ -86,12 +94,13 @@ class Lane:
         """Return how many more transactions may be in flight; none unless READY."""
         if self.state != READY:
             return 0
-        return max(self.in_flight_max - len(self._live), 0)
+        return max(self.in_flight_max - len(self._live) - self.promised, 0)
 
     @property
     def spendable_wei(self) -> int:
-        """Return the balance less all that live slots have set aside."""
-        return self.balance_wei - sum(slot.reserved_wei for slot in self._live.values())
+        """Return the balance less all that live slots have set aside, and what is promised."""
+        reserved = sum(slot.reserved_wei for slot in self._live.values())
+        return self.balance_wei - reserved - self.promised_wei
 
     def put(self, slot: Slot) -> None:
         """Take a slot as the ledger has it now."""
@@ -100,7 +109,27 @@ class Lane:
             self._live[slot.nonce] = slot
         else:
             self._live.pop(slot.nonce, None)
+        self._note(slot)
         self.next_nonce = max(self.next_nonce, slot.nonce + 1)
+
+    def close(self, slot: Slot) -> None:
+        """Let go of a slot that is final."""
+        del self.slots[slot.nonce]
+        self._note(replace(slot, block_number=None))
+
+    def served(self, venue: str, account: str) -> list[tuple[int, Hash]]:
+        """Return the blocks, not final yet, in which our bytes for an account are."""
+        return list(self._served.get((venue, account), {}).values())
+
+    def _note(self, slot: Slot) -> None:
+        """Keep `_served` as the slot says."""
+        blocks = self._served.setdefault((slot.intent.venue, slot.intent.account), {})
+        if slot.block_number is not None and slot.block_hash is not None:
+            blocks[slot.nonce] = (slot.block_number, slot.block_hash)
+        else:
+            blocks.pop(slot.nonce, None)
+        if not blocks:
+            del self._served[slot.intent.venue, slot.intent.account]
 
     def row(self) -> LaneRow:
         """Return the lane as it is to be stored."""
@@ -138,6 +167,18 @@ class Lanes:
             return "no_free_slot"
         rich = [lane for lane in free if lane.spendable_wei >= cost_wei]
         return max(rich, key=lambda lane: lane.free) if rich else "insufficient_balance"
+
+    def is_live(self, venue: str, account: str) -> bool:
+        """Tell whether bytes for an account may still come to be on chain, on any lane."""
+        return any(
+            slot.intent.account == account and slot.intent.venue == venue
+            for lane in self
+            for slot in lane.live()
+        )
+
+    def served(self, venue: str, account: str) -> list[tuple[int, Hash]]:
+        """Return the blocks, not final yet, in which our bytes for an account are."""
+        return [block for lane in self for block in lane.served(venue, account)]
 
     def likely(self, sender: Address | None) -> Address:
         """Return from whom a call is to be tried before its lane is picked."""

@@ -16,7 +16,17 @@ from typing import Final, Self, TypeVar
 
 from keeper.chain import schema, statements
 from keeper.chain.bookkeeping import Books
-from keeper.chain.rows import Attempt, CapParameters, Delivery, Intent, LaneRow, Receipt, Slot
+from keeper.chain.rows import (
+    Attempt,
+    Binding,
+    BreakerRow,
+    CapParameters,
+    Delivery,
+    Intent,
+    LaneRow,
+    Receipt,
+    Slot,
+)
 from keeper.domain.errors import InvariantViolation, StorageError
 from keeper.domain.units import Address, Hash
 
@@ -73,7 +83,11 @@ class Ledger:
 
     async def bind(self, intent: Intent, attempt: Attempt, epoch: int) -> int | str:
         """Bind a nonce to an intent and its first bytes; the intent's id, or why not."""
-        return await self._write(lambda: self._books.bind(intent, attempt, epoch))
+        return (await self.bind_group([Binding(intent, attempt, epoch)]))[0]
+
+    async def bind_group(self, bindings: Sequence[Binding]) -> list[int | str]:
+        """Bind nonces in order in one commit, up to the first that is refused; see `Books.bind`."""
+        return await self._write(lambda: self._books.bind(bindings))
 
     async def replace(self, attempt: Attempt, epoch: int) -> str | None:
         """Add bytes to a live slot; None when durable, else why not."""
@@ -119,6 +133,26 @@ class Ledger:
         self._heads += 1
         if self._heads % _HEADS_PER_TIDY == 0:
             await self._write(self._books.tidy)
+
+    async def trip(self, name: str, detail: str, at_ns: int) -> None:
+        """Open a breaker, durably."""
+        await self._write(lambda: self._books.trip(name, detail, at_ns))
+
+    async def reset(self, name: str, at_ns: int) -> bool:
+        """Close a breaker; False where it was not open."""
+        return await self._write(lambda: self._books.reset(name, at_ns))
+
+    async def tidy(self) -> None:
+        """Fold the write-ahead log into the file."""
+        await self._write(self._books.tidy)
+
+    async def breakers(self) -> list[BreakerRow]:
+        """Return every breaker that ever tripped."""
+        return await self._read(lambda db, _: statements.breakers(db))
+
+    async def losses(self, after: int, day: int) -> tuple[int, int]:
+        """Return (reverts in blocks after `after`, wei lost on `day`) since the last resets."""
+        return await self._do(lambda: self._books.losses(after, day))
 
     async def open_slots(self) -> list[Slot]:
         """Return every slot that is not FINAL, by lane and nonce."""

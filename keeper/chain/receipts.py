@@ -48,6 +48,16 @@ class ChainView:
         header = wire.header(self._rpc.name, raw)
         return header.number, header.hash
 
+    async def finalized(self) -> int:
+        """Return the number of the last block the node calls final, -1 where it names none."""
+        try:
+            raw = await self._rpc.call(
+                "eth_getBlockByNumber", ["finalized", False], deadline_s=self._deadline_s
+            )
+        except RpcError:
+            return -1
+        return -1 if raw is None else wire.header(self._rpc.name, raw).number
+
     async def look(
         self, block: Hash, lanes: Sequence[Address], attempts: Sequence[Hash]
     ) -> Sighting | None:

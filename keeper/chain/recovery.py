@@ -12,11 +12,11 @@ from typing import Final
 
 from keeper.chain.dispatch import Dispatch, Tip
 from keeper.chain.follower import Follower
-from keeper.chain.lanes import Lane, LaneParameters, Lanes, move
+from keeper.chain.lanes import PAUSED, Lane, LaneParameters, Lanes, move
 from keeper.chain.ledger import Ledger
 from keeper.chain.receipts import ChainView
 from keeper.chain.rows import ACT, Slot
-from keeper.chain.signer import Signer, check_signing
+from keeper.chain.signer import NoSigner, Signer, check_signing
 from keeper.domain.errors import (
     ChainMismatch,
     EndpointUnreachable,
@@ -60,29 +60,35 @@ async def recover(
     """
     check_signing()
     number, block = await view.latest()
-    addresses = [signer.address for signer in signers]
-    seen = await view.look(block, addresses, [])
+    slots = await ledger.open_slots()
+    known: dict[Address, Signer] = {each.address: each for each in signers}
+    # Bytes of a lane that is configured no more may still land: they are followed to their end.
+    orphans = [slot.lane for slot in slots if slot.lane not in known and slot.state != "FOREIGN"]
+    known.update((lane, NoSigner(lane)) for lane in dict.fromkeys(orphans))
+    seen = await view.look(block, list(known), [])
     if seen is None:
         raise EndpointUnreachable("rpc", "its head left while it was looked at")
-    rows = await ledger.take_over([(each, seen.nonces[each]) for each in addresses])
+    rows = await ledger.take_over([(each, seen.nonces[each]) for each in known])
     lanes = {
         row.address: Lane(
-            signer=next(each for each in signers if each.address == row.address),
+            signer=known[row.address],
             epoch=row.epoch,
-            state=row.state,
+            state=PAUSED if isinstance(known[row.address], NoSigner) else row.state,
             next_nonce=row.next_nonce,
             in_flight_max=parameters.in_flight_max,
             balance_wei=seen.balances[row.address],
         )
         for row in rows
     }
-    for slot in await ledger.open_slots():
+    for slot in slots:
         if slot.lane in lanes:
             lanes[slot.lane].put(slot)
     dispatch.lanes = Lanes(list(lanes.values()))
     dispatch.rewind(Tip(number, seen.base_next_wei))
     for lane in dispatch.lanes:
-        await _heal_gaps(dispatch, ledger, lane, seen.nonces[lane.address], number)
+        if isinstance(lane.signer, NoSigner):
+            continue
+        await _heal_gaps(dispatch, follower, ledger, lane, seen.nonces[lane.address], number)
     if not await follower.follow(block):
         raise EndpointUnreachable("rpc", "its head left while it was followed")
     for lane in dispatch.lanes:
@@ -105,7 +111,12 @@ async def acknowledge(ledger: Ledger, lane: Address, chain_nonce: int) -> None:
 
 
 async def _heal_gaps(
-    dispatch: Dispatch, ledger: Ledger, lane: Lane, chain_nonce: int, number: int
+    dispatch: Dispatch,
+    follower: Follower,
+    ledger: Ledger,
+    lane: Lane,
+    chain_nonce: int,
+    number: int,
 ) -> None:
     """Fill nonces between the chain's and our next that nothing holds, lowest first."""
     states = await ledger.states_from(lane.address, chain_nonce)
@@ -115,9 +126,7 @@ async def _heal_gaps(
             raise FinalityViolated(number, f"nonce {nonce} of {lane.address} used", "unused")
         if state == "FOREIGN":
             # The stranger's block is gone: the nonce is ours to use again.
-            slot = lane.slots[nonce]
-            after = await ledger.reopen(slot)
-            lane.put(replace(slot, state="LIVE", intent=replace(slot.intent, state=after)))
+            await follower.regain(lane, lane.slots[nonce])
         elif state is None:
             filled = await dispatch.fill(lane, nonce)
             if isinstance(filled, str):
@@ -150,6 +159,8 @@ async def _send_again(dispatch: Dispatch, lane: Lane, chain_nonce: int) -> None:
             continue
         slot: Slot = waiting
         over = dispatch.tip.number >= slot.intent.deadline_block
+        if over and isinstance(lane.signer, NoSigner):
+            continue
         if slot.last.kind == ACT and (over or slot.intent.state != "BOUND"):
             cancelled = await dispatch.cancel(lane, slot)
             slot = slot if isinstance(cancelled, str) else cancelled

@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from eth_hash.auto import keccak
+
 from keeper.chain.rows import Attempt, Delivery
 from keeper.chain.transport import Rpc
 from keeper.domain.errors import EndpointError, RateLimited, RpcError
+from keeper.domain.units import Hash
 from keeper.ports import Clock
 
 
@@ -24,6 +27,10 @@ INSUFFICIENT_FUNDS: Final = "insufficient_funds"
 POOL_FULL: Final = "pool_full"
 FEE_CAPPED: Final = "fee_capped"
 RATE_LIMITED: Final = "rate_limited"
+REFUSED: Final = "refused"  # by a relay's own rules: it says it has not taken the bytes
+TOO_LARGE: Final = "too_large"
+NO_HEAD: Final = "no_head"  # a bundle names its block, and no head was seen yet
+LIED: Final = "lied"  # a yes that names other bytes than ours
 UNKNOWN: Final = "unknown"
 NO_ANSWER: Final = "no_answer"
 
@@ -44,6 +51,10 @@ WORDS: Final[tuple[tuple[str, str], ...]] = (
     ("insufficientfunds", INSUFFICIENT_FUNDS),
     ("txpool is full", POOL_FULL),
     ("exceeds the configured cap", FEE_CAPPED),
+    ("oversized data", TOO_LARGE),
+    ("too large", TOO_LARGE),
+    ("not supported", REFUSED),
+    ("in the past", REFUSED),
 )
 # The most telling answer first: one yes is a yes, whatever the others say.
 _WEIGHT: Final = (
@@ -54,7 +65,11 @@ _WEIGHT: Final = (
     INSUFFICIENT_FUNDS,
     FEE_CAPPED,
     POOL_FULL,
+    TOO_LARGE,
     RATE_LIMITED,
+    REFUSED,
+    NO_HEAD,
+    LIED,
     UNKNOWN,
     NO_ANSWER,
 )
@@ -85,7 +100,7 @@ class Route(Protocol):
 
 
 class PublicRoute:
-    """`eth_sendRawTransaction` to a node."""
+    """`eth_sendRawTransaction` to a node; what it answers must be the hash of these bytes."""
 
     def __init__(self, rpc: Rpc, deadline_s: float = 2.0) -> None:
         self._rpc = rpc
@@ -99,12 +114,22 @@ class PublicRoute:
     async def send(self, raw: bytes) -> Answer:
         """Give the bytes to the node's pool."""
         try:
-            await self._rpc.call(
+            told = await self._rpc.call(
                 "eth_sendRawTransaction", ["0x" + raw.hex()], deadline_s=self._deadline_s
             )
         except EndpointError as error:
             return classify(error)
-        return Answer(ACCEPTED)
+        return answer_of(told, hash_of(raw))
+
+
+def hash_of(raw: bytes) -> Hash:
+    """Return the hash the chain knows signed bytes by."""
+    return "0x" + keccak(raw).hex()
+
+
+def answer_of(told: object, expected: Hash) -> Answer:
+    """Return what a result means: a yes only where it names exactly what was given."""
+    return Answer(ACCEPTED if told == expected else LIED)
 
 
 def classify(error: EndpointError) -> Answer:

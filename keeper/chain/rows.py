@@ -4,7 +4,7 @@ Knows no SQL and no network: the records pass between the ledger's thread and th
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final, NamedTuple
 
 from keeper.domain.units import Address, Hash
 
@@ -55,6 +55,14 @@ class Intent:
     gas: int
     decided_number: int
     state: str = "BOUND"
+
+
+class Binding(NamedTuple):
+    """A nonce to be bound: what for, its first bytes, and the epoch they were signed under."""
+
+    intent: Intent
+    attempt: Attempt
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +121,18 @@ class LaneRow:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerRow:
+    """A breaker as it is stored: open or not, why, and from where on it counts again."""
+
+    name: str
+    tripped: bool
+    detail: str
+    at_ns: int
+    since_block: int
+    since_wei: int
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """One route's answer to one set of bytes: a record for people, nothing depends on it."""
 
@@ -126,8 +146,16 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class CapParameters:
-    """Most that may be reserved and spent, in wei: one transaction, a lane a day, all a day."""
+    """Most that may be reserved and spent, in wei; `total` is over the ledger's whole life.
+
+    Hours and days are of unix time, by when an intent's first bytes were signed.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     transaction_wei_max: int = 2 * 10**18
     lane_day_wei_max: int = 20 * 10**18
     day_wei_max: int = 50 * 10**18
+    intent_wei_max: int = 2 * 10**18
+    hour_wei_max: int = 30 * 10**18
+    total_wei_max: int = 1_000 * 10**18

@@ -13,7 +13,7 @@ lower-case hex. `lane.epoch` is the fence: whoever signs must name the epoch it 
 from typing import Final
 
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 def _wei(column: str) -> str:
@@ -150,6 +150,16 @@ TABLES: Final[tuple[str, ...]] = (
         {_wei("reserved_wei")},
         {_wei("settled_wei")},
         PRIMARY KEY(scope, day)
+    ) STRICT""",
+    # An open breaker survives a restart; `since` is what was counted before its last reset.
+    f"""CREATE TABLE breaker(
+        name TEXT PRIMARY KEY CHECK(length(name) > 0),
+        tripped INTEGER NOT NULL CHECK(tripped IN (0, 1)),
+        detail TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        since_block INTEGER NOT NULL,
+        {_wei("since_wei")},
+        CHECK(tripped = 0 OR detail <> '')
     ) STRICT""",
     """CREATE TABLE delivery(
         hash TEXT NOT NULL,

@@ -7,15 +7,18 @@ It must not know venues: what a revert means is injected.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
-from keeper.chain.dispatch import Dispatch, Point, Refused, Tip, no_point
+from keeper.chain.breakers import BreakerParameters, Breakers
+from keeper.chain.dispatch import Dispatch, Point, Refused, Tip, Tools, no_point
+from keeper.chain.farewell import Farewell, FarewellParameters
 from keeper.chain.fees import FeeParameters
-from keeper.chain.follower import Follower, FollowParameters, Report
+from keeper.chain.follower import Follower, Report
 from keeper.chain.lanes import LaneParameters
 from keeper.chain.ledger import Ledger
+from keeper.chain.nurse import FollowParameters
 from keeper.chain.preflight import Preflight, PreflightParameters, Reason, Verdict
 from keeper.chain.receipts import ChainView
 from keeper.chain.recovery import check_chain, recover
@@ -46,17 +49,21 @@ class ExecutionParameters:
     batches_max: int = 8  # batches in the trial at once
     housekeeping_wei_max: int = 10**17  # one fill or cancel
     recovery_retry_ms: int = 1_000
+    catch_up_ms_max: int = 1_000  # how long a command may wait for receipts of the block before it
     lanes: LaneParameters = field(default_factory=LaneParameters)
     fees: FeeParameters = field(default_factory=FeeParameters)
     preflight: PreflightParameters = field(default_factory=PreflightParameters)
     follow: FollowParameters = field(default_factory=FollowParameters)
+    breakers: BreakerParameters = field(default_factory=BreakerParameters)
+    farewell: FarewellParameters = field(default_factory=FarewellParameters)
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the executor works with: one endpoint to read, more to bear witness, routes to send.
 
-    `reason` names a revert of a venue, `report` is told of failures that are survived.
+    `reason` names a revert of a venue, `report` is told of failures that are survived, and each of
+    `doubts` stops new bytes, under its name, while it holds (oracle state, heads that disagree).
     """
 
     rpc: Rpc
@@ -65,6 +72,7 @@ class Surroundings:
     reason: Reason
     clock: Clock
     report: Report
+    doubts: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
 
 
 _IDS_KEPT: Final = 65_536
@@ -92,17 +100,18 @@ class LaneExecutor:
         deadline_s = parameters.follow.deadline_ms_max / 1000
         self._view = ChainView(around.rpc, around.witnesses, around.reason, deadline_s)
         self._preflight = Preflight(around.rpc, around.reason, parameters.preflight)
+        breakers = Breakers(parameters.breakers, around.doubts, ledger, around.clock)
         self._dispatch = Dispatch(
-            chain_id=chain_id,
-            ledger=ledger,
-            routes=around.routes,
-            parameters=parameters.fees,
-            housekeeping_wei_max=parameters.housekeeping_wei_max,
-            clock=around.clock,
-            point=point,
+            chain_id,
+            Tools(ledger, around.routes, around.clock, breakers, point),
+            parameters.fees,
+            parameters.housekeeping_wei_max,
         )
         self._follower = Follower(
-            self._dispatch, ledger, self._view, parameters.follow, around.report
+            self._dispatch, ledger, self._view, parameters.follow, around.report, breakers
+        )
+        self._farewell = Farewell(
+            self._dispatch, self._follower, ledger, self._view, parameters.farewell, around.report
         )
         self._batches: deque[list[Command]] = deque()
         self._refused: deque[CommandRefused] = deque()
@@ -138,7 +147,10 @@ class LaneExecutor:
         return self._follower.last
 
     async def run(self, post: Post) -> None:
-        """Recover, then work until cancelled; raises OperatorError where we must not go on."""
+        """Recover, then work until cancelled; raises OperatorError where we must not go on.
+
+        A cancel is taken after the live bytes were sent once more; a second one is taken at once.
+        """
         self._follower.begin(post)
         await self._recover()
         self._follower.observe()
@@ -146,6 +158,9 @@ class LaneExecutor:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follower.run(), name="follower")
                 group.create_task(self._serve(post), name="sender")
+        except asyncio.CancelledError:
+            await self._farewell.say()
+            raise
         except BaseExceptionGroup as errors:
             operator, rest = errors.split(OperatorError)
             if operator is None or rest is not None:
@@ -213,37 +228,63 @@ class LaneExecutor:
                 for portion in portions
             ]
             for portion, task in zip(portions, tasks, strict=True):
+                passed = []
                 for command, verdict in zip(portion, await task, strict=True):
-                    await self._serve_one(command, verdict, post, group)
+                    if await self._passes(command, verdict, post):
+                        passed.append(command)
+                await self._commit(passed, post, group)
         self._follower.observe()
 
-    async def _serve_one(
-        self, command: Command, verdict: Verdict, post: Post, group: asyncio.TaskGroup
-    ) -> None:
+    async def _passes(self, command: Command, verdict: Verdict, post: Post) -> bool:
+        """Tell of the trial; True where the command may be bound."""
         if verdict.reason is not None:
             post(CommandRefused(command.id, "preflight", verdict.reason, verdict.detail))
-            return
+            return False
         post(PreflightPassed(command.id))
         self._dispatch.see(Tip(command.decided_number, verdict.base_next_wei))
         if self._follower.read_only:
             post(CommandRefused(command.id, "ledger", "read_only", ""))
+            return False
+        if not await self._is_known(command):
+            post(CommandRefused(command.id, "lane", "not_followed", ""))
+            return False
+        return True
+
+    async def _is_known(self, command: Command) -> bool:
+        """Wait, for an account that was served lately, until its outcome is known at the head.
+
+        Decided on a new branch, a command may be for an account whose action was just orphaned:
+        its bytes live again, but until the follower has seen that, the ledger calls it done.
+        """
+        if not self._dispatch.lanes.served(command.venue, str(command.account)):
+            return True
+        limit_s = self._parameters.catch_up_ms_max / 1000
+        return await self._follower.caught_up(command.decided_hash, limit_s)
+
+    async def _commit(
+        self, commands: Sequence[Command], post: Post, group: asyncio.TaskGroup
+    ) -> None:
+        """Bind commands together, best first, and send what is bound."""
+        if not commands:
             return
         try:
-            bound = await self._dispatch.act(command)
+            answers = await self._dispatch.act(commands)
         except StorageError as full:
             self._follower.read_only = True
             self._report("ledger", full)
-            post(CommandRefused(command.id, "ledger", "storage", full.problem))
+            for command in commands:
+                post(CommandRefused(command.id, "ledger", "storage", full.problem))
             return
-        if isinstance(bound, Refused) and bound.reason == "duplicate_command":
-            # Bound in a run before: it may be on chain, so it must not be called refused.
-            error = InvariantViolation(f"command {command.id} was bound before")
-            self._report("duplicate_command", error)
-        elif isinstance(bound, Refused):
-            post(CommandRefused(command.id, bound.stage, bound.reason, ""))
-        else:
-            post(CommandCommitted(command.id, bound.lane, bound.nonce, bound.last.hash))
-            group.create_task(self._send(command.id, bound, post))
+        for command, bound in zip(commands, answers, strict=True):
+            if isinstance(bound, Refused) and bound.reason == "duplicate_command":
+                # Bound in a run before: it may be on chain, so it must not be called refused.
+                error = InvariantViolation(f"command {command.id} was bound before")
+                self._report("duplicate_command", error)
+            elif isinstance(bound, Refused):
+                post(CommandRefused(command.id, bound.stage, bound.reason, ""))
+            else:
+                post(CommandCommitted(command.id, bound.lane, bound.nonce, bound.last.hash))
+                group.create_task(self._send(command.id, bound, post))
 
     async def _send(self, command_id: int, slot: Slot, post: Post) -> None:
         sent = await self._dispatch.send(slot.last)

@@ -7,10 +7,7 @@ A key is read from a file that only its owner may read, and shows in no repr, er
 
 import asyncio
 import json
-import os
-import stat
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn, Protocol
 
@@ -18,30 +15,31 @@ from coincurve import PrivateKey
 from eth_account import Account
 from eth_hash.auto import keccak
 
+from keeper.chain.secret_files import read_secret
+from keeper.chain.signing_policy import (
+    Signed,
+    SigningForbidden,
+    SigningLimits,
+    SigningPolicy,
+    Transaction,
+)
 from keeper.domain.errors import InvariantViolation, KeyFileError
-from keeper.domain.units import Address, Hash
+from keeper.domain.units import Address
+from keeper.ports import Clock
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
-    """An EIP-1559 transaction without access list; `data` is bytes, fees are wei per gas."""
-
-    chain_id: int
-    nonce: int
-    tip_wei: int
-    cap_wei: int
-    gas: int
-    to: Address
-    value_wei: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Signed:
-    """The bytes to send and the hash the chain will know them by."""
-
-    raw: bytes
-    hash: Hash
+__all__ = [
+    "LocalSigner",
+    "Signed",
+    "Signer",
+    "SigningForbidden",
+    "Transaction",
+    "address_of",
+    "check_signing",
+    "load_signer",
+    "sign_with",
+    "unsigned",
+]
 
 
 class Signer(Protocol):
@@ -51,23 +49,29 @@ class Signer(Protocol):
     def address(self) -> Address:
         """Return whose transactions it signs."""
 
-    def refusal(self, transaction: Transaction) -> str | None:
-        """Return why the policy forbids a transaction: "wrong_chain", "target_not_allowed"."""
+    def refusal(self, transaction: Transaction, /) -> str | None:
+        """Return why the policy forbids a transaction, None where it does not."""
 
-    async def sign(self, transaction: Transaction) -> Signed:
-        """Sign; raises InvariantViolation for what the policy forbids."""
+    async def sign(self, transaction: Transaction, /) -> Signed:
+        """Sign; raises SigningForbidden, EndpointError where a remote signer does not answer."""
 
 
 class LocalSigner:
     """A key in memory, bound to one chain id and to the contracts it may call."""
 
-    __slots__ = ("_address", "_chain_id", "_key", "_targets")
+    __slots__ = ("_address", "_key", "_policy")
 
-    def __init__(self, secret: bytes, chain_id: int, targets: Collection[Address]) -> None:
+    def __init__(
+        self,
+        secret: bytes,
+        chain_id: int,
+        targets: Collection[Address],
+        limits: SigningLimits | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self._key = PrivateKey(secret)
         self._address = address_of(self._key)
-        self._chain_id = chain_id
-        self._targets = frozenset(targets)
+        self._policy = SigningPolicy(self._address, chain_id, targets, limits, clock)
 
     def __repr__(self) -> str:
         return f"LocalSigner({self._address})"
@@ -81,26 +85,44 @@ class LocalSigner:
         return self._address
 
     def refusal(self, transaction: Transaction) -> str | None:
-        """Return why the policy forbids a transaction, None where it may be signed.
-
-        A transfer of nothing to itself is always allowed: that is how a nonce is cancelled.
-        """
-        if transaction.chain_id != self._chain_id:
-            return "wrong_chain"
-        if transaction.to == self._address and not transaction.data and not transaction.value_wei:
-            return None
-        return None if transaction.to in self._targets else "target_not_allowed"
+        """Return why the policy forbids a transaction, None where it may be signed."""
+        return self._policy.refusal(transaction)
 
     async def sign(self, transaction: Transaction) -> Signed:
-        """Sign; raises InvariantViolation for what the policy forbids."""
-        refusal = self.refusal(transaction)
-        if refusal is not None:
-            raise InvariantViolation(f"asked to sign what the policy forbids: {refusal}")
+        """Sign; raises SigningForbidden for what the policy forbids."""
+        self._policy.admit(transaction)
         return sign_with(self._key, transaction)
+
+
+class NoSigner:
+    """An address whose key is not configured any more: its bytes are followed, none are added."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    @property
+    def address(self) -> Address:
+        """Return whose bytes they are."""
+        return self._address
+
+    def refusal(self, _: Transaction) -> str | None:
+        """Refuse everything."""
+        return "no_key"
+
+    async def sign(self, _: Transaction) -> Signed:
+        """Raise SigningForbidden."""
+        raise SigningForbidden("no_key")
 
 
 def sign_with(key: PrivateKey, transaction: Transaction) -> Signed:
     """Return the signed EIP-1559 bytes (deterministic by RFC 6979) and their hash."""
+    body = unsigned(transaction)
+    signature = key.sign_recoverable(signing_hash(body), hasher=None)
+    return join(body, signature)
+
+
+def unsigned(transaction: Transaction) -> bytes:
+    """Return the RLP items of the unsigned transaction, without the list's head."""
     items = (
         _quantity(transaction.chain_id),
         _quantity(transaction.nonce),
@@ -112,14 +134,27 @@ def sign_with(key: PrivateKey, transaction: Transaction) -> Signed:
         _rlp(transaction.data),
         b"\xc0",  # an empty access list
     )
-    body = b"".join(items)
-    signature = key.sign_recoverable(keccak(b"\x02" + _list(body)), hasher=None)
+    return b"".join(items)
+
+
+def payload(body: bytes) -> bytes:
+    """Return what is hashed to be signed (EIP-2718 type 2)."""
+    return b"\x02" + _list(body)
+
+
+def signing_hash(body: bytes) -> bytes:
+    """Return the hash that a signature is of."""
+    return keccak(payload(body))
+
+
+def join(body: bytes, signature: bytes) -> Signed:
+    """Return the signed bytes; `signature` is r, s (32 bytes each) and the parity as one byte."""
     tail = (
         _quantity(signature[64])
         + _quantity(int.from_bytes(signature[:32], "big"))
         + _quantity(int.from_bytes(signature[32:64], "big"))
     )
-    raw = b"\x02" + _list(body + tail)
+    raw = payload(body + tail)
     return Signed(raw, "0x" + keccak(raw).hex())
 
 
@@ -151,56 +186,31 @@ def check_signing() -> None:
 
 
 async def load_signer(
-    path: Path, password: Path | None, chain_id: int, targets: Collection[Address]
+    path: Path | str,
+    password: Path | str | None,
+    chain_id: int,
+    targets: Collection[Address],
+    limits: SigningLimits | None = None,
+    clock: Clock | None = None,
 ) -> LocalSigner:
-    """Read a key file: a keystore (version 3, with a password file) or 32 bytes as hex.
+    """Read a key: a keystore (version 3, with a password file) or 32 bytes as hex.
 
-    Raises KeyFileError where it is not a plain file of ours that only we can read, does not parse,
-    or does not open with the password. The slow key derivation runs in a thread.
+    Both are references of `secret_files`. Raises KeyFileError where one may not be read, does not
+    parse, or does not open with the password. The slow key derivation runs in a thread.
     """
-    content = read_secret_file(path)
+    name = str(path)
+    content = read_secret(name)
     if content.lstrip().startswith("{"):
         if password is None:
-            raise KeyFileError(str(path), "is a keystore", "name its password file")
-        phrase = read_secret_file(password).rstrip("\r\n")
-        secret = await asyncio.to_thread(_decrypt, str(path), content, phrase)
+            raise KeyFileError(name, "is a keystore", "name its password file")
+        phrase = read_secret(str(password)).rstrip("\r\n")
+        secret = await asyncio.to_thread(_decrypt, name, content, phrase)
     else:
-        secret = _parse_hex(str(path), content.strip())
+        secret = _parse_hex(name, content.strip())
     try:
-        return LocalSigner(secret, chain_id, targets)
+        return LocalSigner(secret, chain_id, targets, limits, clock)
     except ValueError:
-        raise KeyFileError(str(path), "holds no valid key", "write a new key file") from None
-
-
-def read_secret_file(path: Path) -> str:
-    """Return a secret file's text; raises KeyFileError unless it is ours alone and no link."""
-    name = str(path)
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        if path.is_symlink():
-            raise KeyFileError(name, "is a symbolic link", "name the file itself") from None
-        problem = (error.strerror or "cannot be opened").lower()
-        raise KeyFileError(name, problem, "name a file this process can read") from None
-    try:
-        status = os.fstat(file)
-        if not stat.S_ISREG(status.st_mode):
-            raise KeyFileError(name, "is not a plain file", "name a plain file")
-        if status.st_uid != os.geteuid():
-            raise KeyFileError(
-                name, f"belongs to user {status.st_uid}", f"chown {os.geteuid()} {name}"
-            )
-        if status.st_mode & 0o077:
-            mode = stat.S_IMODE(status.st_mode)
-            raise KeyFileError(name, f"others may read it (mode {mode:04o})", f"chmod 600 {name}")
-        return os.read(file, _FILE_BYTES_MAX).decode("utf-8")
-    except UnicodeDecodeError:
-        raise KeyFileError(name, "is not text", "write a keystore or 64 hex digits") from None
-    finally:
-        os.close(file)
-
-
-_FILE_BYTES_MAX: Final = 65_536
+        raise KeyFileError(name, "holds no valid key", "write a new key file") from None
 
 
 def _decrypt(name: str, content: str, phrase: str) -> bytes:

@@ -1,19 +1,37 @@
 """What is reserved and what was paid, by scope and day, inside the ledger's transactions.
 
-Scopes are an intent, a lane, the chain and everything ("global"); all four move together, on the
-day the intent was signed first. It must not open transactions of its own: a reservation counts
-only with the bytes it is for. Amounts are summed here and not in SQL, whose integers end at 9.2
-ether.
+Scopes are an intent, a lane, the chain, everything ("global"), the hour, and everything over all
+days ("total", kept on day 0); all move together, on the day and in the hour the intent was signed
+first. It must not open transactions of its own: a reservation counts only with the bytes it is
+for. Amounts are summed here and not in SQL, whose integers end at 9.2 ether.
 """
 
 import sqlite3
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from keeper.chain.rows import Attempt, CapParameters, Slot
 from keeper.domain.units import Address
 
 
-_DAY_NS: Final = 86_400 * 10**9
+_HOUR_NS: Final = 3_600 * 10**9
+_DAY_NS: Final = 24 * _HOUR_NS
+_UPSERT: Final = (
+    "INSERT INTO spend VALUES(?, ?, ?, ?), (?, ?, ?, ?), (?, ?, ?, ?), (?, ?, ?, ?), "
+    "(?, ?, ?, ?), (?, ?, ?, ?) ON CONFLICT DO UPDATE "
+    "SET reserved_wei = excluded.reserved_wei, settled_wei = excluded.settled_wei"
+)
+# Which cap speaks, in the order of `Spend._moved`.
+_REASONS: Final = ("cap_intent", "cap_lane_day", "", "cap_day", "cap_hour", "cap_total")
+
+
+class _Row(NamedTuple):
+    """One row of the table: what is set aside and what was paid, of a scope on a day."""
+
+    scope: str
+    day: int
+    reserved_wei: int
+    settled_wei: int
 
 
 class Spend:
@@ -28,66 +46,81 @@ class Spend:
         """Set `more_wei` aside for the attempt; None, or the cap that forbids it."""
         if attempt.cost_max_wei > self._caps.transaction_wei_max:
             return "cap_transaction"
-        # Only a first attempt can be the intent's first reservation: it fixes the day.
-        day = self._of(intent_id)[2] if attempt.seq else None
-        if day is None:
-            day = attempt.signed_at_ns // _DAY_NS
-        scopes = self._scopes(intent_id, attempt.lane, day)
-        if sum(scopes[f"lane:{attempt.lane}"]) + more_wei > self._caps.lane_day_wei_max:
-            return "cap_lane_day"
-        if sum(scopes["global"]) + more_wei > self._caps.day_wei_max:
-            return "cap_day"
-        self._shift(scopes, day, more_wei, 0)
+        moved = self._moved(intent_id, attempt.lane, attempt.nonce, attempt.signed_at_ns)
+        for row, most, reason in zip(moved, self._limits(), _REASONS, strict=True):
+            if most is not None and row.reserved_wei + row.settled_wei + more_wei > most:
+                return reason
+        self._shift(moved, more_wei, 0)
         return None
 
     def reserved(self, intent_id: int) -> int:
         """Return what is set aside for an intent, in wei."""
-        return self._of(intent_id)[0]
+        row = self._db.execute(
+            "SELECT reserved_wei FROM spend WHERE scope = ?", (f"intent:{intent_id}",)
+        ).fetchone()
+        return 0 if row is None else int(row[0])
 
     def settle(self, slot: Slot, cost_wei: int) -> None:
         """Replace the slot's reservation by what it did cost; the same again changes nothing."""
-        reserved, settled, day = self._of(slot.intent_id)
-        if day is not None:
-            scopes = self._scopes(slot.intent_id, slot.lane, day)
-            self._shift(scopes, day, -reserved, cost_wei - settled)
+        moved = self._moved(slot.intent_id, slot.lane, slot.nonce, slot.attempts[0].signed_at_ns)
+        self._shift(moved, -moved[0].reserved_wei, cost_wei - moved[0].settled_wei)
 
     def unsettle(self, slot: Slot) -> None:
         """Take a settlement back: the slot's block left the chain and its bytes live again."""
-        reserved, settled, day = self._of(slot.intent_id)
-        if day is not None:
-            scopes = self._scopes(slot.intent_id, slot.lane, day)
-            self._shift(scopes, day, slot.reserved_wei - reserved, -settled)
+        moved = self._moved(slot.intent_id, slot.lane, slot.nonce, slot.attempts[0].signed_at_ns)
+        self._shift(moved, slot.reserved_wei - moved[0].reserved_wei, -moved[0].settled_wei)
 
-    def _scopes(self, intent_id: int, lane: Address, day: int) -> dict[str, tuple[int, int]]:
-        """Return scope → (reserved, settled) of one day for all scopes an intent moves."""
-        names = (f"intent:{intent_id}", f"lane:{lane}", f"chain:{self._chain}", "global")
-        rows = self._db.execute(
-            "SELECT scope, reserved_wei, settled_wei FROM spend "
-            "WHERE day = ? AND scope IN (?, ?, ?, ?)",
-            (day, *names),
-        ).fetchall()
-        known = {row[0]: (int(row[1]), int(row[2])) for row in rows}
-        return {name: known.get(name, (0, 0)) for name in names}
-
-    def _shift(
-        self, scopes: dict[str, tuple[int, int]], day: int, reserved_wei: int, settled_wei: int
-    ) -> None:
-        # One statement for all: the thread lets go of the interpreter at each, and has to win it
-        # back from the loop.
-        rows = [
-            (name, day, str(reserved + reserved_wei), str(settled + settled_wei))
-            for name, (reserved, settled) in scopes.items()
-        ]
-        self._db.execute(
-            "INSERT INTO spend VALUES(?, ?, ?, ?), (?, ?, ?, ?), (?, ?, ?, ?), (?, ?, ?, ?) "
-            "ON CONFLICT DO UPDATE "
-            "SET reserved_wei = excluded.reserved_wei, settled_wei = excluded.settled_wei",
-            [value for row in rows for value in row],
+    def _limits(self) -> tuple[int | None, ...]:
+        """Return the most of each scope, in the order of `_moved`; a chain's is everything's."""
+        caps = self._caps
+        return (
+            caps.intent_wei_max,
+            caps.lane_day_wei_max,
+            None,
+            caps.day_wei_max,
+            caps.hour_wei_max,
+            caps.total_wei_max,
         )
 
-    def _of(self, intent_id: int) -> tuple[int, int, int | None]:
-        row = self._db.execute(
-            "SELECT reserved_wei, settled_wei, day FROM spend WHERE scope = ?",
-            (f"intent:{intent_id}",),
+    def _moved(self, intent_id: int, lane: Address, nonce: int, signed_ns: int) -> list[_Row]:
+        """Return the rows that an intent's money is in, the intent's own first."""
+        # When its first bytes were signed fixes day and hour; a replacement moves nothing on.
+        first = self._db.execute(
+            "SELECT signed_at FROM attempt "
+            "WHERE chain_id = ? AND address = ? AND nonce = ? AND seq = 0",
+            (self._chain, lane, nonce),
         ).fetchone()
-        return (0, 0, None) if row is None else (int(row[0]), int(row[1]), row[2])
+        at_ns = signed_ns if first is None else int(first[0])
+        day = at_ns // _DAY_NS
+        names = (
+            (f"intent:{intent_id}", day),
+            (f"lane:{lane}", day),
+            (f"chain:{self._chain}", day),
+            ("global", day),
+            (f"hour:{at_ns // _HOUR_NS}", day),
+            ("total", 0),
+        )
+        found = self._db.execute(
+            "SELECT scope, reserved_wei, settled_wei FROM spend "
+            "WHERE (scope IN (?, ?, ?, ?, ?) AND day = ?) OR (scope = 'total' AND day = 0)",
+            (*(name for name, _ in names[:-1]), day),
+        ).fetchall()
+        known = {row[0]: (int(row[1]), int(row[2])) for row in found}
+        return [_Row(name, on, *known.get(name, (0, 0))) for name, on in names]
+
+    def _shift(self, rows: Sequence[_Row], reserved_wei: int, settled_wei: int) -> None:
+        # One statement for all: the thread lets go of the interpreter at each, and has to win it
+        # back from the loop.
+        self._db.execute(
+            _UPSERT,
+            [
+                value
+                for row in rows
+                for value in (
+                    row.scope,
+                    row.day,
+                    str(row.reserved_wei + reserved_wei),
+                    str(row.settled_wei + settled_wei),
+                )
+            ],
+        )

@@ -7,7 +7,7 @@ import sqlite3
 
 import orjson
 
-from keeper.chain.rows import Attempt, Intent, LaneRow, Receipt, Slot
+from keeper.chain.rows import Attempt, BreakerRow, Intent, LaneRow, Receipt, Slot
 from keeper.domain.units import Address, Hash
 
 
@@ -88,6 +88,35 @@ def spent(db: sqlite3.Connection, scope: str) -> tuple[int, int]:
         "SELECT reserved_wei, settled_wei FROM spend WHERE scope = ?", (scope,)
     ).fetchall()
     return sum(int(row[0]) for row in rows), sum(int(row[1]) for row in rows)
+
+
+def breakers(db: sqlite3.Connection) -> list[BreakerRow]:
+    """Return every breaker that ever tripped, by name."""
+    rows = db.execute(
+        "SELECT name, tripped, detail, at, since_block, since_wei FROM breaker ORDER BY name"
+    ).fetchall()
+    return [BreakerRow(row[0], bool(row[1]), row[2], row[3], row[4], int(row[5])) for row in rows]
+
+
+def reverts(db: sqlite3.Connection, chain_id: int, after: int) -> int:
+    """Return how many of our transactions failed in blocks after a number."""
+    row = db.execute(
+        "SELECT count(*) FROM receipt JOIN attempt ON attempt.hash = receipt.hash "
+        "WHERE attempt.chain_id = ? AND receipt.status = 0 AND receipt.block_number > ?",
+        (chain_id, after),
+    ).fetchone()
+    return int(row[0])
+
+
+def loss_wei(db: sqlite3.Connection, chain_id: int, day: int) -> int:
+    """Return what a day's intents paid that failed, were cancelled or were lost."""
+    rows = db.execute(
+        "SELECT spend.settled_wei FROM spend JOIN intent ON spend.scope = 'intent:' || intent.id "
+        "WHERE spend.day = ? AND intent.chain_id = ? "
+        "AND intent.state IN ('FAILED', 'EXPIRED', 'LOST')",
+        (day, chain_id),
+    ).fetchall()
+    return sum(int(row[0]) for row in rows)
 
 
 def insert_intent(db: sqlite3.Connection, chain_id: int, intent: Intent) -> int:

@@ -194,7 +194,8 @@ def _together(config: Config) -> None:
         raise ConfigError("venues", {}, "add a table [venues.<name>] to watch")
     if config.keeper.mode == "live" and not config.lanes:
         raise ConfigError("lanes", [], 'mode "live" sends: add [[lanes]] with a key_file')
-    if config.keeper.mode == "live" and not config.chain.send_urls:
+    sends = config.chain.send_urls or any("send" in e.roles for e in config.chain.endpoints)
+    if config.keeper.mode == "live" and not sends:
         cure = 'mode "live" sends: name at least one endpoint to send to'
         raise ConfigError("chain.send_urls", [], cure)
     files = [lane.key_file for lane in config.lanes]

@@ -1,7 +1,8 @@
 """What config.toml may say: one frozen class a section, units in the names, secrets by reference.
 
-Where a room has its own parameter class, that class is the section: `[fees]`, `[caps]`, `[limits]`,
-`[cooldown]`, `[reader]` and every `[venues.<name>]`. Must not know files or how values are checked.
+Where a room has its own parameter class, that class is the section: `[fees]`, `[caps]`,
+`[breakers]`, `[signing]`, `[limits]`, `[cooldown]`, `[reader]` and every `[venues.<name>]`. Must
+not know files or how values are checked.
 """
 
 from dataclasses import dataclass, field
@@ -9,9 +10,11 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
+from keeper.chain.breakers import BreakerParameters
 from keeper.chain.fees import FeeParameters
 from keeper.chain.reader import ReaderConfig
 from keeper.chain.rows import CapParameters
+from keeper.chain.signing_policy import SigningLimits
 from keeper.domain.units import Hash
 from keeper.liquidation.limits import LimitParameters
 from keeper.liquidation.outbox import CooldownRule
@@ -42,8 +45,30 @@ class KeeperSection:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointSection:
+    """One more endpoint of the chain: what it is there for, and how much it may be asked.
+
+    `polling_url` serves while the socket of `node_url` cannot be kept; 0 a second is no limit.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    name: Name
+    node_url: Annotated[str, Field(pattern="^(https?|wss?)://.")] = field(repr=False)
+    roles: tuple[Literal["watch", "read", "send"], ...] = ("watch", "read")
+    polling_url: Annotated[str, Field(pattern="^https?://.")] | None = field(
+        default=None, repr=False
+    )
+    weight_per_s: Annotated[int, Field(ge=0)] = 0
+    sends_per_s: Annotated[int, Field(ge=0)] = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ChainSection:
-    """One chain and its endpoints; URLs may hold secrets and are never printed."""
+    """One chain and its endpoints; URLs may hold secrets and are never printed.
+
+    The three plain keys are endpoints too; `endpoints` are those besides, less preferred.
+    """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
@@ -61,6 +86,8 @@ class ChainSection:
     call_deadline_ms: Count = 2_000
     stall_blocks: Count = 3
     finality_blocks: Count = 64
+    lag_blocks_max: Count = 3
+    endpoints: tuple[EndpointSection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +149,8 @@ class Config:
     lanes: tuple[LaneSection, ...] = ()
     fees: FeeParameters = field(default_factory=FeeParameters)
     caps: CapParameters = field(default_factory=CapParameters)
+    breakers: BreakerParameters = field(default_factory=BreakerParameters)
+    signing: SigningLimits = field(default_factory=SigningLimits)
     limits: LimitParameters = field(default_factory=LimitParameters)
     cooldown: CooldownRule = field(default_factory=CooldownRule)
     reader: ReaderConfig = field(default_factory=ReaderConfig)

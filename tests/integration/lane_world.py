@@ -13,8 +13,9 @@ from coincurve import PrivateKey
 
 from deploy.devnet.node import Node
 from keeper.chain.dispatch import Point, no_point
-from keeper.chain.follower import FollowParameters
+from keeper.chain.farewell import FarewellParameters
 from keeper.chain.ledger import Ledger
+from keeper.chain.nurse import FollowParameters
 from keeper.chain.routes import PublicRoute
 from keeper.chain.rows import CapParameters
 from keeper.chain.sender import ExecutionParameters, LaneExecutor, Surroundings
@@ -35,6 +36,7 @@ FUNDS_WEI = 100 * 10**18
 FAST = ExecutionParameters(
     recovery_retry_ms=50,
     follow=FollowParameters(rebroadcast_blocks=1, poll_ms=60_000),
+    farewell=FarewellParameters(wait_ms_max=0),
 )
 
 

@@ -297,7 +297,7 @@ async def test_proposal_to_committed_is_measured(node, tmp_path, capsys):
 KILLS = [
     ("after_sign", 2),
     ("after_commit", 1),
-    ("after_commit", 4),
+    ("after_commit", 2),
     ("before_send", 3),
     ("after_send", 2),
     ("reconcile", 1),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from keeper.config import Config, config_digest, describe, load, masked, read
+from keeper.config.endpoints import endpoint_configs, pool_config
 from keeper.domain.errors import ConfigError
 
 
@@ -253,3 +254,51 @@ def test_the_description_lists_values_in_effect_defaults_included() -> None:
     assert "cooldown.first_blocks = 1" in lines
     assert 'chain.watch_url = "ws://127.0.0.1:8545"' in lines
     assert isinstance(load(SHIPPED, {}), Config)
+
+
+ENDPOINT = {"name": "second", "node_url": f"wss://node.example/{SECRET}"}
+
+
+def test_every_endpoint_becomes_one_of_the_chain_room_s_own_with_its_roles() -> None:
+    more = ENDPOINT | {"roles": ["read", "send"], "sends_per_s": 5}
+    more |= {"polling_url": "https://node.example/${KEY}"}
+    given = read(document(chain__endpoints=[more]), {"KEY": "k"}).chain
+    configs = endpoint_configs(given)
+    assert [(each.name, [role.value for role in each.roles]) for each in configs] == [
+        ("watch", ["watch", "read"]),
+        ("send0", ["send"]),
+        ("second", ["read", "send"]),
+    ]
+    assert (configs[2].budget.sends_per_s, configs[2].polling_url) == (5, "https://node.example/k")
+    assert pool_config(given).block_time_ms == given.block_time_ms
+    apart = read(document(chain__read_url="http://127.0.0.1:1"), {}).chain
+    assert [each.name for each in endpoint_configs(apart)] == ["watch", "read", "send0"]
+
+
+def test_the_urls_of_further_endpoints_are_never_shown() -> None:
+    config = read(document(chain__endpoints=[ENDPOINT]), {})
+    assert SECRET not in "\n".join(describe(config)) + repr(config) + json.dumps(masked(config))
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"roles": ["watch", "listen"]}, "chain.endpoints[0].roles"),
+        ({"node_url": "ftp://x"}, "chain.endpoints[0].node_url"),
+        ({"name": "Se cond"}, "chain.endpoints[0].name"),
+        ({"sends_per_s": -1}, "chain.endpoints[0].sends_per_s"),
+        ({"url": "ws://x"}, "chain.endpoints[0].url"),
+    ],
+)
+def test_a_further_endpoint_is_checked_like_any_section(changes: dict[str, Any], key: str) -> None:
+    error = refused(chain__endpoints=[ENDPOINT | changes])
+    assert error.key.startswith(key)
+    assert SECRET not in str(error)
+
+
+def test_an_endpoint_to_send_to_is_enough_for_mode_live() -> None:
+    lanes = [{"key_file": "k"}]
+    sends = [ENDPOINT | {"roles": ["send"]}]
+    changes = {"keeper__mode": "live", "lanes": lanes, "chain__send_urls": []}
+    assert read(document(**changes, chain__endpoints=sends), {}).chain.endpoints
+    assert refused(**changes, chain__endpoints=[ENDPOINT]).key == "chain.send_urls"

@@ -106,7 +106,6 @@ contract Executor {
             int256 gain = afterwards[i] - before[i];
             if (gain < guard.gains[i].min) revert EX_GainTooSmall(i, gain);
         }
-        callbacksLeft = 0;
         running = false;
     }
 

@@ -6,7 +6,7 @@ for more than a price's last move. Words of a view are counted from 0.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from keeper.domain.effects import Call
 from keeper.domain.errors import InvariantViolation
@@ -44,25 +44,32 @@ class GuardRule:
     price_ppm_max            move of the spot either way, and of margin as that share of gross
     margin_slack_usd         room in the margin ranges besides: interest that the views leave out
     feed_age_s_max           the newest feed may be no older; 0 to leave ages to the venue
+    profit_least_usd         what a direct bid must add to our account's worth, at the chain's marks
     """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     blocks_max: int = 3
     seconds_max: int = 60
     price_ppm_max: int = 20_000
     margin_slack_usd: float = 25.0
     feed_age_s_max: int = 180
+    profit_least_usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """Where and on what a decision stands: addresses of one book, and the block it saw."""
+    """Where and on what a decision stands: addresses of one book, and the block it saw.
+
+    `diff_feed` is the perpetual's feed, None where it is a static one that keeps no timestamp.
+    """
 
     number: int
     timestamp_s: int
     auction: Address
     manager: Address
     spot_feed: Address
-    diff_feed: Address
+    diff_feed: Address | None
     spot_wad: int
 
 
@@ -151,7 +158,7 @@ def market_conditions(decided: Decided, rule: GuardRule) -> tuple[Condition, ...
     room = decided.spot_wad * rule.price_ppm_max // 1_000_000
     low, high = decided.spot_wad - room, decided.spot_wad + room
     spot = Condition(decided.spot_feed, "0x" + GET_SPOT, 0, low, high)
-    if not rule.feed_age_s_max:
+    if not rule.feed_age_s_max or decided.diff_feed is None:
         return (spot,)
     age = Condition(
         decided.diff_feed, "0x" + SPOT_DIFF, 2, INT_MIN, rule.feed_age_s_max, is_age=True

@@ -1,7 +1,7 @@
 """A ledger, lanes and an executor on a fake node: what the unit tests of the sending side share."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from keeper.chain.nurse import FollowParameters
 from keeper.chain.routes import PublicRoute, Route
 from keeper.chain.rows import Attempt, CapParameters, Intent
 from keeper.chain.sender import ExecutionParameters, LaneExecutor, Surroundings
-from keeper.chain.signer import LocalSigner
+from keeper.chain.signer import LocalSigner, Signer
 from keeper.domain.effects import Call, Command
 from keeper.domain.errors import KeeperError
 from keeper.domain.events import Event
@@ -138,11 +138,13 @@ async def running(
     point: Point = no_point,
     routes: Sequence[Route] | None = None,
     witnesses: Sequence[FakeNode] = (),
+    signers: Sequence[Signer] | None = None,
+    doubts: Mapping[str, Callable[[], bool]] | None = None,
 ) -> AsyncIterator[tuple[LaneExecutor, Told]]:
     """Run an executor until the block ends; it has recovered when the block begins."""
     told = Told()
     ledger = await Ledger.open(file, CHAIN_ID, caps or CapParameters())
-    signers = [signer(number + 1) for number in range(lanes)]
+    signers = [signer(number + 1) for number in range(lanes)] if signers is None else signers
     for each in signers:
         node.balances.setdefault(each.address, FUNDS)
     around = Surroundings(
@@ -152,6 +154,7 @@ async def running(
         reason=lambda venue, data: f"{venue}:{data}",
         clock=CountingClock(),
         report=lambda what, error: told.reports.append((what, error)),
+        doubts=doubts or {},
     )
     task = None
     try:

@@ -6,8 +6,8 @@ import pytest
 
 from keeper.chain.route_book import RoutePolicy
 from keeper.chain.route_relay import RelayIdentity
-from keeper.chain.route_settings import RouteSettings, open_book
-from keeper.domain.errors import ConfigError
+from keeper.chain.route_settings import RouteSettings, load_identity, open_book
+from keeper.domain.errors import ConfigError, KeyFileError
 from tests.unit.chain.fake_node import FakeNode
 from tests.unit.chain.lane_bench import attempt
 
@@ -62,3 +62,23 @@ async def test_without_a_public_node_there_is_no_falling_back_to_one() -> None:
 
 def test_a_urls_secret_is_in_no_repr() -> None:
     assert "secret" not in repr(ALL)
+
+
+@pytest.mark.parametrize("text", ["", "zz", "11" * 31, "00" * 32])
+def test_an_identity_that_is_no_key_is_refused_without_its_text(tmp_path, text: str) -> None:
+    path = tmp_path / "relay.key"
+    path.write_text(text)
+    path.chmod(0o600)
+    with pytest.raises(KeyFileError) as caught:
+        load_identity(str(path))
+    assert not text or text not in str(caught.value)
+
+
+def test_an_identity_is_read_from_a_file_of_ours_alone(tmp_path) -> None:
+    path = tmp_path / "relay.key"
+    path.write_text("0x" + bytes(range(1, 33)).hex() + "\n")
+    path.chmod(0o600)
+    assert load_identity(str(path)).address == IDENTITY.address
+    path.chmod(0o644)
+    with pytest.raises(KeyFileError):
+        load_identity(str(path))

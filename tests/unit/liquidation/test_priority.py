@@ -58,3 +58,24 @@ def test_the_order_does_not_depend_on_the_order_of_arrival(pairs) -> None:
             for permuted in itertools.permutations(rows[:4])
         }
         assert len(results) == 1
+
+
+def test_one_huge_book_does_not_head_every_block_per_unit_of_gas() -> None:
+    huge = Appraised(
+        opportunity(account=1, excess_usd=-900.0), Appraisal(Service.START, 0, 0, 0, 10_000)
+    )
+    small = Appraised(
+        opportunity(account=2, excess_usd=-90.0), Appraisal(Service.START, 0, 0, 0, 100)
+    )
+
+    assert accounts(prioritise([huge, small], ORDERS["excess"])) == [1, 2]
+    assert accounts(prioritise([huge, small], ORDERS["excess_per_gas"])) == [2, 1]
+
+
+def test_a_worth_that_is_not_a_number_comes_last_wherever_it_stood() -> None:
+    nan = float("nan")
+    rows = [appraised(1, nan, profit=nan), appraised(2, -5.0), appraised(3, -9.0, profit=1.0)]
+
+    for order in ORDERS.values():
+        for permuted in itertools.permutations(rows):
+            assert accounts(prioritise(list(permuted), order))[-1] == 1

@@ -28,7 +28,7 @@ needs_numba = pytest.mark.skipif(bool(compiled().reason), reason=f"no numba: {co
 def without_numba(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(sys.modules, "numba", None)
     for name in [name for name in sys.modules if name.startswith("keeper.margin.kernel_")]:
-        if name.rsplit("_", 1)[1] in ("accounts", "ladder", "screen", "vectors"):
+        if name.rsplit("_", 1)[1] in ("accounts", "cells", "ladder", "screen", "vectors"):
             monkeypatch.delitem(sys.modules, name)
     compiled.cache_clear()
     yield

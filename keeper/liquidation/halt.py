@@ -1,0 +1,56 @@
+"""After a chain has stood still: for its first blocks, upkeep and starts, and no bid.
+
+Prices moved while no block was made, feeds are old, options expired unsettled. Bids wait until
+feeds were pushed, what expired was settled and the book was looked at anew. It knows block numbers
+and timestamps only; a block deadline cannot see a halt, because block numbers do not run in one.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from keeper.liquidation.strategy import Service
+
+
+BLOCKS_REMEMBERED_MAX: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class HaltRule:
+    """What counts as a halt, and for how many blocks bids wait after one.
+
+    gap_s        two blocks this far apart or farther; 0: nothing does
+    hold_blocks  the block that ended the halt is the first of them
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    gap_s: int = 120
+    hold_blocks: int = 3
+
+
+class Halt:
+    """The gaps between a chain's last blocks."""
+
+    def __init__(self, rule: HaltRule) -> None:
+        self._rule = rule
+        self._blocks: deque[tuple[int, int, bool]] = deque(maxlen=BLOCKS_REMEMBERED_MAX)
+
+    def see(self, number: int, timestamp_s: int) -> bool:
+        """Learn of the next block of our branch; tell whether it ended a halt."""
+        gap = self._rule.gap_s
+        ended = bool(self._blocks) and 0 < gap <= timestamp_s - self._blocks[-1][1]
+        self._blocks.append((number, timestamp_s, ended))
+        return ended
+
+    def rewind(self, number: int) -> None:
+        """Forget the blocks after `number`, the common ancestor."""
+        while self._blocks and self._blocks[-1][0] > number:
+            self._blocks.pop()
+
+    def allows(self, service: Service, number: int) -> bool:
+        """Tell whether a service may be decided at block `number`."""
+        if service is not Service.BID:
+            return True
+        first = number - self._rule.hold_blocks
+        return not any(ended and at > first for at, _, ended in self._blocks)

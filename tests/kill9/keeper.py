@@ -1,0 +1,117 @@
+"""A keeper's executor in a process of its own, made to be killed; forked, so that it starts fast.
+
+It acts like a plain strategy: each account whose counter is still zero gets a new command, over
+and over; only the ledger keeps it from acting twice. With `leaky` it does what must never be done,
+and gives bytes to the routes before they are committed: the test must notice.
+"""
+
+import asyncio
+import os
+import signal
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from deploy.devnet.rpc import RpcError
+from keeper.chain.ledger import Ledger
+from keeper.chain.routes import broadcast
+from keeper.chain.rows import Binding, CapParameters
+from keeper.chain.sender import LaneExecutor
+from keeper.domain.effects import Command
+from keeper.runtime.clock import SystemClock
+from tests.integration.lane_process import Elsewhere, Knife
+from tests.integration.lane_world import CHAIN_ID, COUNTER, command, executor, tell
+
+
+LEAK = "sent_uncommitted"
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What one process has to do, and where its knife is (`nth` passing of `point`)."""
+
+    port: int
+    ledger: Path
+    accounts: int
+    point: str = "never"
+    nth: int = 1
+    leaky: bool = False
+
+
+def start(errand: Errand) -> int:
+    """Fork a keeper; return its process id."""
+    child = os.fork()
+    if child:
+        return child
+    code = 70
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        asyncio.run(_serve(errand))
+        code = 0
+    except BaseException:  # noqa: BLE001 - a child must never return into its parent's code
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+async def _serve(errand: Errand) -> None:
+    node, knife = Elsewhere(errand.port), Knife(errand.point, errand.nth)
+    ledger = await Ledger.open(errand.ledger, CHAIN_ID, CapParameters())
+    identifier = await ledger.next_command_id()
+    await ledger.close()
+    async with executor(node, errand.ledger, lanes=2, point=knife) as (executing, _):
+        if errand.leaky:
+            _send_first(executing, knife)
+        while True:
+            tell(node, executing)
+            fresh = _decide(node, identifier, errand.accounts)
+            if fresh is None:
+                continue  # the head it looked at is gone
+            if not fresh and _is_settled(executing):
+                break
+            identifier += len(fresh)
+            executing.submit(fresh)
+            await asyncio.sleep(0.03)
+
+
+def _decide(node: Elsewhere, identifier: int, accounts: int) -> list[Command] | None:
+    """Return a command for each account not served as of one block; None where it left."""
+    head = node.call("eth_getBlockByNumber", "latest", False)
+    at = {"blockHash": head["hash"]}
+    try:
+        waiting = [
+            each
+            for each in range(1, accounts + 1)
+            if int(node.call("eth_getStorageAt", COUNTER, hex(each), at), 16) == 0
+        ]
+    except RpcError:
+        return None
+    number = int(head["number"], 16)
+    return [
+        replace(
+            command(node, identifier + i, each),
+            decided_number=number,
+            decided_hash=head["hash"],
+            deadline_block=number + 50,
+        )
+        for i, each in enumerate(waiting)
+    ]
+
+
+def _is_settled(executing: LaneExecutor) -> bool:
+    return not any(lane.live() for lane in executing._dispatch.lanes)
+
+
+def _send_first(executing: LaneExecutor, knife: Knife) -> None:
+    """Break the rule: send, and only then commit."""
+    dispatch = executing._dispatch
+    commit = dispatch._ledger.bind_group
+
+    async def leak(bindings: Sequence[Binding]) -> list[int | str]:
+        for binding in bindings:
+            await broadcast(dispatch._routes, binding.attempt, SystemClock())
+        knife(LEAK)
+        return await commit(bindings)
+
+    dispatch._ledger.bind_group = leak
