@@ -11,12 +11,13 @@ BLOCKS ?= 120
 PACE ?= 1.0
 SEEDS ?= 100
 FIRST ?= 1
+RUNS ?= 100
 
 # Float results of numpy differ by one ulp between CPU paths; the journal's digests do not, but
 # recorded floats are compared, so every run of ours takes the same path.
 export NPY_DISABLE_CPU_FEATURES ?= X86_V4 AVX512_ICL AVX512_SPR
 
-.PHONY: help setup demo test check bench simulate golden contracts clean
+.PHONY: help setup demo test check bench simulate golden contracts kill9 clean
 
 help: ## Show this list
 	@grep -hE '^[a-z_]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -64,6 +65,9 @@ bench: contracts ## Measure, and write build/bench.json
 
 simulate: setup ## Deterministic simulation (SEEDS, FIRST)
 	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --first $(FIRST)
+
+kill9: contracts ## Kill the sender at random places (RUNS kills) and judge by the chain
+	$(BIN)/python -m tests.kill9 --kills $(RUNS)
 
 clean: ## Remove what was built, keep what was installed
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

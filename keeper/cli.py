@@ -1,4 +1,4 @@
-"""The command line: run, check, replay, margin. Knows arguments and exit codes, nothing of how.
+"""The command line: run, check, lanes, replay, margin. Knows arguments and exit codes only.
 
 Exit codes: 0 all is well, 2 wrong arguments, 64 configuration, 65 key file, 66 wrong chain or no
 contract, 67 finality violated, 70 crash or data that must not be decided on, 74 storage.
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from keeper import __version__
 from keeper.app.checking import check
+from keeper.app.lanes import acknowledge, reset, show_lanes
 from keeper.app.margining import listing, margin_report, table
 from keeper.app.replaying import replay_journal
 from keeper.app.running import run
@@ -67,6 +68,15 @@ def parser() -> argparse.ArgumentParser:
     _with_config(add)
     add.add_argument("--values", action="store_true", help="also print every value in effect")
     add.set_defaults(command=_check)
+    add = commands.add_parser(
+        "lanes",
+        help="show lanes, slots and breakers; let one work again after you looked",
+        description="Showing works beside a running keeper; ack and reset want it stopped.",
+    )
+    _with_config(add)
+    add.add_argument("--ack", metavar="ADDRESS", help="end a lane's quarantine")
+    add.add_argument("--reset", metavar="BREAKER", help="close a breaker that latched")
+    add.set_defaults(command=_lanes)
     add = commands.add_parser(
         "replay", help="re-apply a recorded journal; one line when equal, else where it diverged"
     )
@@ -123,6 +133,19 @@ async def _print_findings(config: Config) -> int:
         print(finding.line(), flush=True)
         code = code or finding.exit_code
     return code
+
+
+def _lanes(chosen: argparse.Namespace) -> int:
+    config = load(chosen.config)
+    if chosen.ack is not None:
+        nonce = asyncio.run(acknowledge(config, chosen.ack.lower()))
+        print(f"lane {chosen.ack.lower()} works again, from nonce {nonce}")
+    if chosen.reset is not None:
+        was_open = asyncio.run(reset(config, chosen.reset))
+        print(f"breaker {chosen.reset} {'is closed' if was_open else 'was not open'}")
+    if chosen.ack is None and chosen.reset is None:
+        print("\n".join(show_lanes(config)))
+    return 0
 
 
 def _replay(chosen: argparse.Namespace) -> int:

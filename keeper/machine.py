@@ -24,8 +24,11 @@ from keeper.domain.events import (
     TransactionReverted,
 )
 from keeper.domain.units import AccountId, Address, Hash
+from keeper.liquidation.halt import Halt, HaltRule
 from keeper.liquidation.limits import LimitParameters, spend_cap_wei
+from keeper.liquidation.mandate import Mandate, permitted
 from keeper.liquidation.outbox import CooldownRule, Live, Outbox
+from keeper.liquidation.patience import Patience
 from keeper.liquidation.priority import ORDERS, Appraised, prioritise
 from keeper.liquidation.strategy import Opportunity, Proposal, Stock, Strategy
 from keeper.liquidation.triage import triage
@@ -46,6 +49,9 @@ class MachineParameters:
     order: str = "excess"
     limits: LimitParameters = field(default_factory=LimitParameters)
     cooldown: CooldownRule = field(default_factory=CooldownRule)
+    act_after_blocks: int = 0  # a backup serves what stood unserved for so many blocks
+    halt: HaltRule = field(default_factory=HaltRule)
+    mandates: tuple[Mandate, ...] = ()  # without one nothing is done to an account that stands
 
 
 @dataclass(slots=True)
@@ -76,6 +82,8 @@ class Machine:
         self.portfolio = portfolio
         self.venues = tuple(venues)
         self.outbox = Outbox(parameters.cooldown)
+        self.patience = Patience(parameters.act_after_blocks)
+        self.halt = Halt(parameters.halt)
         self.margined: dict[str, list[Margined]] = {}  # of the last decided block, by venue
         self.decided: tuple[int, Hash] | None = None  # the block `margined` is of
         self.lanes: dict[Address, LaneObserved] = {}
@@ -148,6 +156,7 @@ class Machine:
         if tip is not None and block.parent != tip[1]:
             raise InvariantViolation(f"block {block.number} does not stand on our tip {tip[0]}")
         self.portfolio.undo.begin(block.number, block.hash)
+        self.halt.see(block.number, block.timestamp)
         self._route()
         for log in block.logs:
             venue = self._venue_at.get(log.address)
@@ -186,6 +195,8 @@ class Machine:
     def _rewind(self, rewound: ChainRewound) -> None:
         self._round = None
         taken = self.portfolio.undo.rewind(rewound.number, rewound.hash)
+        self.patience.rewind(rewound.number)
+        self.halt.rewind(rewound.number)
         fields = (("number", rewound.number), ("depth", taken))
         self._notices.append(Notice("rewound", "warning", fields))
 
@@ -305,8 +316,12 @@ class Machine:
                     self._round.held[key] = (venue, opportunity)
                 continue
             appraisal = strategy.appraise(opportunity, stock)
-            if appraisal is not None:
-                appraised.append(Appraised(opportunity, appraisal))
+            if appraisal is None or not self.halt.allows(appraisal.service, block.number):
+                continue
+            each = Appraised(opportunity, appraisal)
+            if permitted(each, self.parameters.mandates):
+                appraised.append(each)
+        appraised = self.patience.ripe(venue.name, block.number, appraised)
         commands: list[Command] = []
         notices: list[Notice] = []
         for opportunity, appraisal in prioritise(appraised, ORDERS[self.parameters.order]):

@@ -24,7 +24,7 @@ from keeper.protocols.derive.derive import Derive
 
 # Keys of a venue's table that hold a contract's address, beside its managers.
 CONTRACTS = ("sub_accounts", "cash", "auction")
-OPTIONAL_CONTRACTS = ("auction_utils", "data_submitter")
+OPTIONAL_CONTRACTS = ("auction_utils", "data_submitter", "executor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,9 @@ def assemble(config: Config) -> Core:
         order=config.strategy.order,
         limits=config.limits,
         cooldown=config.cooldown,
+        act_after_blocks=config.keeper.act_after_blocks,
+        halt=config.halt,
+        mandates=config.mandates,
     )
     machine = Machine(parameters, portfolio, venues, {each.name: strategy for each in venues})
     return Core(portfolio, venues, machine)
@@ -137,4 +140,6 @@ def targets(config: Config) -> frozenset[Address]:
         found.update(dict.fromkeys((venue.auction, *venue.managers)))
         if venue.auction_utils is not None:
             found[venue.auction_utils] = None
+        if venue.executor is not None:
+            found[venue.executor] = None
     return frozenset(found)

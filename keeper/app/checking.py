@@ -10,15 +10,13 @@ from pathlib import Path
 
 from keeper.app.assembly import assemble, contracts
 from keeper.app.execution import load_signers
-from keeper.chain.endpoints import EndpointConfig, Role
-from keeper.chain.http import RpcHttp
+from keeper.app.links import open_link
+from keeper.chain.endpoints import Role
 from keeper.chain.reader import NodeReader
-from keeper.chain.websocket import RpcSocket
 from keeper.config import Config, describe
 from keeper.config.endpoints import endpoint_configs
 from keeper.domain.errors import EndpointError, KeeperError, OperatorError
 from keeper.domain.units import Address, Hash
-from keeper.runtime.clock import SystemClock
 
 
 LANE_BALANCE_LOW_WEI = 10**17
@@ -75,7 +73,7 @@ async def _endpoints(
         what = f"endpoint {endpoint.name}"
         reader: NodeReader | None = None
         try:
-            link = _open(endpoint)
+            link = open_link(endpoint)
             await stack.enter_async_context(link)
             deadline_s = config.chain.call_deadline_ms / 1000
             chain_id = int(str(await link.call("eth_chainId", [], deadline_s=deadline_s)), 16)
@@ -91,12 +89,6 @@ async def _endpoints(
             yield Finding(what, False, f"{cure}; correct one of them", 66), None
             continue
         yield Finding(what, True, told), reader
-
-
-def _open(endpoint: EndpointConfig) -> RpcSocket | RpcHttp:
-    if endpoint.url.startswith("ws"):
-        return RpcSocket(endpoint.name, endpoint.url, SystemClock())
-    return RpcHttp(endpoint.name, endpoint.url)
 
 
 async def _contracts(config: Config, reader: NodeReader) -> AsyncIterator[Finding]:

@@ -12,13 +12,15 @@ from keeper.chain.ledger import Ledger
 from keeper.chain.modes import ObservingExecutor, SimulatingExecutor
 from keeper.chain.nurse import FollowParameters
 from keeper.chain.preflight import Preflight, PreflightParameters
-from keeper.chain.routes import PublicRoute
+from keeper.chain.route_book import RouteBook
+from keeper.chain.route_settings import load_identity, open_book
 from keeper.chain.sender import ExecutionParameters, LaneExecutor, Surroundings
 from keeper.chain.signer import LocalSigner, load_signer
 from keeper.config import Config
 from keeper.domain.errors import ChainMismatch
 from keeper.domain.units import Address
 from keeper.ports import Clock, Executor
+from keeper.runtime.clock import SystemClock
 
 
 # From whom calls are tried in mode "simulate" where no lane is configured.
@@ -51,18 +53,28 @@ async def execute(
     around = Surroundings(
         rpc=links.read,
         witnesses=(links.watch,),
-        routes=tuple(PublicRoute(each) for each in links.send),
+        routes=await _routes(config, links, stack),
         reason=reason,
         clock=clock,
         report=report,
+        # Silence is judged elsewhere: a command is decided on a head that just came, and tried at
+        # that very block. What only the pool can know is that another endpoint has another block.
+        doubts={"head_disagreement": lambda: links.pool.conflict is not None},
     )
     parameters = ExecutionParameters(
         lanes=LaneParameters(min(lane.in_flight_max for lane in config.lanes)),
         fees=config.fees,
+        breakers=config.breakers,
         follow=FollowParameters(final_blocks=config.chain.finality_blocks),
     )
     executor = LaneExecutor(config.chain.chain_id, around, ledger, signers, parameters)
     return executor, await ledger.next_command_id()
+
+
+async def _routes(config: Config, links: Links, stack: AsyncExitStack) -> RouteBook:
+    file = config.chain.relay_key_file
+    identity = load_identity(file) if file is not None else None
+    return await open_book(links.send, config.routes, identity, config.route_policy, stack)
 
 
 async def load_signers(config: Config) -> list[LocalSigner]:
@@ -70,8 +82,14 @@ async def load_signers(config: Config) -> list[LocalSigner]:
     allowed = targets(config)
     signers: list[LocalSigner] = []
     for lane in config.lanes:
-        password = Path(lane.password_file) if lane.password_file is not None else None
-        signer = await load_signer(Path(lane.key_file), password, config.chain.chain_id, allowed)
+        signer = await load_signer(
+            lane.key_file,
+            lane.password_file,
+            config.chain.chain_id,
+            allowed,
+            config.signing,
+            SystemClock(),
+        )
         if any(signer.address == other.address for other in signers):
             cure = "give each lane its own key"
             raise ChainMismatch(f"lane {lane.key_file}", "a new sender", signer.address, cure)

@@ -7,8 +7,12 @@ Must not know how lanes work.
 from pathlib import Path
 
 from keeper.app.assembly import Places
+from keeper.app.links import open_link
+from keeper.chain.endpoints import Role
 from keeper.chain.lane_report import acknowledge_lane, lane_lines, reset_breaker
+from keeper.chain.reader import NodeReader
 from keeper.config import Config
+from keeper.config.endpoints import endpoint_configs
 from keeper.domain.units import Address
 from keeper.runtime.clock import SystemClock
 
@@ -18,9 +22,18 @@ def show_lanes(config: Config) -> list[str]:
     return lane_lines(_ledger(config), config.chain.chain_id)
 
 
-async def acknowledge(config: Config, lane: Address, chain_nonce: int) -> None:
-    """Let a quarantined lane work again from a nonce on; raises StorageError while it runs."""
-    await acknowledge_lane(_ledger(config), config.chain.chain_id, lane, chain_nonce)
+async def acknowledge(config: Config, lane: Address) -> int:
+    """Let a quarantined lane work again from the chain's own nonce on; return that nonce.
+
+    Raises StorageError while a keeper runs, EndpointError, InvariantViolation where the lane is
+    not in quarantine.
+    """
+    endpoint = next(each for each in endpoint_configs(config.chain) if Role.READ in each.roles)
+    async with open_link(endpoint) as link:
+        reader = NodeReader(link, config.reader)
+        nonce = await reader.transaction_count(lane, "latest")
+    await acknowledge_lane(_ledger(config), config.chain.chain_id, lane, nonce)
+    return nonce
 
 
 async def reset(config: Config, breaker: str) -> bool:

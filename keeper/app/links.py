@@ -5,13 +5,16 @@ import gc
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from keeper.chain.endpoints import Endpoint
+from keeper.chain.endpoints import Endpoint, EndpointConfig
 from keeper.chain.hedge import HedgedRpc
+from keeper.chain.http import RpcHttp
 from keeper.chain.pool import EndpointPool, Report
 from keeper.chain.watching import BestWatch
+from keeper.chain.websocket import RpcSocket
 from keeper.config import Config
 from keeper.config.endpoints import endpoint_configs, pool_config
 from keeper.ports import Clock
+from keeper.runtime.clock import SystemClock
 
 
 # After the snapshot nearly everything alive stays alive: what a collection walks through is told
@@ -59,6 +62,13 @@ async def connect(config: Config, clock: Clock, report: Report, stack: AsyncExit
     finally:
         up.cancel()
     return Links(pool, task)
+
+
+def open_link(endpoint: EndpointConfig) -> RpcSocket | RpcHttp:
+    """Return a single connection, not yet open, for commands that only look."""
+    if endpoint.url.startswith("ws"):
+        return RpcSocket(endpoint.name, endpoint.url, SystemClock())
+    return RpcHttp(endpoint.name, endpoint.url)
 
 
 def settle_memory() -> None:

@@ -14,6 +14,7 @@ from keeper.app.execution import execute, load_signers
 from keeper.app.links import Links, connect, settle_memory
 from keeper.app.snapshots import take_snapshot
 from keeper.chain.branch import GapTooDeep
+from keeper.chain.hardening import deny_dumps
 from keeper.chain.heads import HeadFollower, HeadsConfig
 from keeper.chain.reader import NodeReader
 from keeper.chain.sender import LaneExecutor
@@ -130,6 +131,8 @@ async def _run_once(config: Config, clock: Clock, lines: Lines) -> Ended | None:
     core = assemble(config)
     renewal = Renewal()
     telemetry = Telemetry(lines, Metrics(), _health(config, clock), renewal)
+    if config.keeper.mode == "live":
+        deny_dumps()  # before the first key is read
     # A snapshot may take minutes: what would refuse the start comes first.
     signers = [] if config.keeper.mode == "observe" else await load_signers(config)
     async with AsyncExitStack() as stack:

@@ -17,6 +17,7 @@ from keeper.chain.fees import Fee, FeeParameters, Offer
 from keeper.chain.intents import TRANSFER_GAS, emptied, filling, intent_of, offer_of
 from keeper.chain.lanes import Lane, Lanes, move
 from keeper.chain.ledger import Ledger
+from keeper.chain.route_book import RouteBook, book_of
 from keeper.chain.routes import Route, Sent, broadcast
 from keeper.chain.rows import ACT, CANCEL, Attempt, Binding, Delivery, Intent, Slot
 from keeper.chain.signer import SigningForbidden, Transaction
@@ -62,7 +63,7 @@ class Tools(NamedTuple):
     """What bytes are made durable and sent with."""
 
     ledger: Ledger
-    routes: Sequence[Route]
+    routes: Sequence[Route] | RouteBook
     clock: Clock
     breakers: Breakers
     point: Point = no_point
@@ -81,7 +82,7 @@ class Dispatch:
         self.point = tools.point
         self._chain_id = chain_id
         self._ledger = tools.ledger
-        self._routes = tuple(tools.routes)
+        self._routes = book_of(tools.routes)
         self._clock = tools.clock
         self._breakers = tools.breakers
         self._parameters = parameters
@@ -93,10 +94,12 @@ class Dispatch:
         """Learn of a head, unless a later one is known; a rewind is told by `rewind`."""
         if tip.number >= self.tip.number:
             self.tip = tip
+            self._routes.see(tip.number)
 
     def rewind(self, tip: Tip) -> None:
         """Learn that the chain went back to this head."""
         self.tip = tip
+        self._routes.see(tip.number)
 
     def take_deliveries(self) -> list[Delivery]:
         """Return and forget the routes' answers since the last time."""
@@ -149,10 +152,11 @@ class Dispatch:
         return await self._replace(lane, slot, CANCEL, self._housekeeping())
 
     async def send(self, attempt: Attempt) -> Sent:
-        """Give committed bytes to every route."""
+        """Give committed bytes to the routes that are to have them now."""
         self.point("before_send")
-        sent = await broadcast(self._routes, attempt, self._clock)
+        sent = await broadcast(self._routes.choose(attempt), attempt, self._clock)
         self.point("after_send")
+        self._routes.score(sent.deliveries)
         self._deliveries.extend(sent.deliveries)
         return sent
 

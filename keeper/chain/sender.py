@@ -22,6 +22,7 @@ from keeper.chain.nurse import FollowParameters
 from keeper.chain.preflight import Preflight, PreflightParameters, Reason, Verdict
 from keeper.chain.receipts import ChainView
 from keeper.chain.recovery import check_chain, recover
+from keeper.chain.route_book import RouteBook
 from keeper.chain.routes import INSUFFICIENT_FUNDS, UNDERPRICED, Route, Sent
 from keeper.chain.rows import Slot
 from keeper.chain.signer import Signer
@@ -68,7 +69,7 @@ class Surroundings:
 
     rpc: Rpc
     witnesses: Sequence[Rpc]
-    routes: Sequence[Route]
+    routes: Sequence[Route] | RouteBook
     reason: Reason
     clock: Clock
     report: Report

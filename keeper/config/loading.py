@@ -194,6 +194,10 @@ def _together(config: Config) -> None:
         raise ConfigError("venues", {}, "add a table [venues.<name>] to watch")
     if config.keeper.mode == "live" and not config.lanes:
         raise ConfigError("lanes", [], 'mode "live" sends: add [[lanes]] with a key_file')
+    backup = config.keeper.role == "backup"
+    if backup != (config.keeper.act_after_blocks > 0):
+        cure = 'role "backup" waits 1 block or more, "primary" 0'
+        raise ConfigError("keeper.act_after_blocks", config.keeper.act_after_blocks, cure)
     sends = config.chain.send_urls or any("send" in e.roles for e in config.chain.endpoints)
     if config.keeper.mode == "live" and not sends:
         cure = 'mode "live" sends: name at least one endpoint to send to'

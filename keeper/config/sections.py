@@ -13,10 +13,14 @@ from pydantic import Field
 from keeper.chain.breakers import BreakerParameters
 from keeper.chain.fees import FeeParameters
 from keeper.chain.reader import ReaderConfig
+from keeper.chain.route_book import RoutePolicy
+from keeper.chain.route_settings import RouteSettings
 from keeper.chain.rows import CapParameters
 from keeper.chain.signing_policy import SigningLimits
 from keeper.domain.units import Hash
+from keeper.liquidation.halt import HaltRule
 from keeper.liquidation.limits import LimitParameters
+from keeper.liquidation.mandate import Mandate
 from keeper.liquidation.outbox import CooldownRule
 from keeper.protocols.derive.wiring import DeriveConfig
 
@@ -41,6 +45,8 @@ class KeeperSection:
 
     data_dir: Text
     mode: Mode = "observe"
+    role: Literal["primary", "backup"] = "primary"
+    act_after_blocks: Annotated[int, Field(ge=0)] = 0
     tick_ms: Count = 1_000
 
 
@@ -85,6 +91,7 @@ class ChainSection:
     poll_interval_ms: Count = 1_000
     call_deadline_ms: Count = 2_000
     stall_blocks: Count = 3
+    relay_key_file: Text | None = None
     finality_blocks: Count = 64
     lag_blocks_max: Count = 3
     endpoints: tuple[EndpointSection, ...] = ()
@@ -153,6 +160,10 @@ class Config:
     signing: SigningLimits = field(default_factory=SigningLimits)
     limits: LimitParameters = field(default_factory=LimitParameters)
     cooldown: CooldownRule = field(default_factory=CooldownRule)
+    halt: HaltRule = field(default_factory=HaltRule)
+    routes: tuple[RouteSettings, ...] = ()
+    route_policy: RoutePolicy = field(default_factory=RoutePolicy)
+    mandates: tuple[Mandate, ...] = ()
     reader: ReaderConfig = field(default_factory=ReaderConfig)
     telemetry: TelemetrySection = field(default_factory=TelemetrySection)
     journal: JournalSection = field(default_factory=JournalSection)

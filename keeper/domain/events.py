@@ -97,6 +97,7 @@ class CommandRefused:
     """The command will not be sent, and provably was not.
 
     `stage` is where it ended: "observe", "simulate", "preflight", "lane", "cap", "ledger",
+    "breaker",
     "expired". `reason` is a classified word (the venue's name of a revert, "no_answer", ...).
     """
 

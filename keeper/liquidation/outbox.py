@@ -38,7 +38,8 @@ class Outbox:
         self._rule = rule
         self._next_id = next_id
         self._live: dict[int, Live] = {}
-        self._by_account: dict[Key, int] = {}
+        # One each, but for orphans: a reorg may bring old actions back beside a newer one.
+        self._by_account: dict[Key, dict[int, None]] = {}
         self._rest: dict[Key, tuple[int, int]] = {}  # account -> (failures, free again at block)
 
     def __len__(self) -> int:
@@ -66,22 +67,27 @@ class Outbox:
         command_id = self._next_id
         self._next_id += 1
         self._live[command_id] = Live(venue, account, kind, number)
-        self._by_account[key] = command_id
+        self._by_account[key] = {command_id: None}
         return command_id
 
     def close(self, command_id: int) -> Live | None:
         """End a command; None where it is not live (told twice, or of a run before)."""
         live = self._live.pop(command_id, None)
         if live is not None:
-            del self._by_account[live.venue, live.account]
+            key = (live.venue, live.account)
+            del self._by_account[key][command_id]
+            if not self._by_account[key]:
+                del self._by_account[key]
         return live
 
     def reopen(self, command_id: int, live: Live) -> None:
-        """Take back an end that a reorg undid: the action is live again."""
-        key = (live.venue, live.account)
-        if key not in self._by_account:
-            self._live[command_id] = live
-            self._by_account[key] = command_id
+        """Take back an end that a reorg undid: the action is live again.
+
+        Also beside a newer one of the account, which may yet be refused: the orphan's bytes can be
+        in a block again until it is told that they cannot, and the account is not free before.
+        """
+        self._live[command_id] = live
+        self._by_account.setdefault((live.venue, live.account), {})[command_id] = None
 
     def rest(self, live: Live, number: int) -> int:
         """Let an account rest after a failure; return until which block."""

@@ -11,6 +11,7 @@ from keeper.domain.effects import Call, Notice
 from keeper.domain.errors import InvariantViolation
 from keeper.domain.events import BlockSealed, Log
 from keeper.domain.units import AccountId, Address, from_wad, to_wad
+from keeper.liquidation import executor
 from keeper.liquidation.strategy import Bidder, Opportunity, Proposal, Service
 from keeper.margin.book import Ints
 from keeper.portfolio.state import Portfolio
@@ -18,6 +19,7 @@ from keeper.protocols.derive import calls
 from keeper.protocols.derive.accrual import Accrual
 from keeper.protocols.derive.decode import decode
 from keeper.protocols.derive.doubts import quote_states, suspicion
+from keeper.protocols.derive.executing import through_executor
 from keeper.protocols.derive.fold import Fold, watch_addresses
 from keeper.protocols.derive.model import Model, Scene, Served
 from keeper.protocols.derive.opportunities import Outlook, opportunities
@@ -112,13 +114,17 @@ class Derive:
                 f"{proposal.service} of account {opportunity.account} is not on offer"
             )
         if proposal.service is Service.BID:
-            return self._encode_bid(opportunity, proposal)
+            encoded = self._encode_bid(opportunity, proposal)
+            if encoded.sender != self.config.executor:
+                return encoded
+            at = (self.tables, self._accrual.readings, self.config.guard)
+            return through_executor(*at, encoded, opportunity, proposal)
         gas = calls.gas_limit(proposal.service, opportunity.positions)
         return Encoded(self._encode_open(opportunity, proposal.service), gas, None)
 
     def reason(self, data: str) -> str:
         """Return the classified name of revert data."""
-        return calls.reason(data)
+        return executor.reason(data) or calls.reason(data)
 
     def quotes(self) -> tuple[tuple[str, str], ...]:
         """Return the required quotes' states at the accrued timestamp."""

@@ -4,11 +4,12 @@ Knows no table and no event. Addresses are kept lower case, as logs carry them.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keeper.domain.errors import ConfigError
 from keeper.domain.units import AccountId, Address
 from keeper.market.quotes import QuoteRule
+from keeper.protocols.derive.guarded import GuardRule
 
 
 ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}", re.ASCII)
@@ -24,7 +25,8 @@ class DeriveConfig:
     empty a manager is named by the first digits of its address. `required_quotes` are words
     "<underlying>.<quote>" (quote: spot, stable, perp, forward, vol, rate) whose staleness turns
     readiness red. `bidders` are our own sub-accounts. A spot that jumps by more than
-    `quote_jump_max_ppm` is doubted for `quote_doubt_s`. Raises ConfigError.
+    `quote_jump_max_ppm` is doubted for `quote_doubt_s`. Bids by accounts that `executor` owns go
+    through it, guarded by `guard`. Raises ConfigError.
     """
 
     sub_accounts: Address
@@ -35,6 +37,7 @@ class DeriveConfig:
     name: str = "derive"
     auction_utils: Address | None = None
     data_submitter: Address | None = None
+    executor: Address | None = None
     underlyings: tuple[str, ...] = ()
     required_quotes: tuple[str, ...] = ()
     bidders: tuple[AccountId, ...] = ()
@@ -42,6 +45,7 @@ class DeriveConfig:
     quote_doubt_s: int = 300
     snapshot_batch_calls: int = 1_000
     snapshot_range_blocks: int = 5_000
+    guard: GuardRule = field(default_factory=GuardRule)
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - pydantic's name and shape
 
@@ -75,7 +79,7 @@ class DeriveConfig:
         return self.underlyings[self.managers.index(manager)]
 
 
-ADDRESS_FIELDS = ("sub_accounts", "cash", "auction", "auction_utils", "data_submitter")
+ADDRESS_FIELDS = ("sub_accounts", "cash", "auction", "auction_utils", "data_submitter", "executor")
 COUNTS = (
     "quote_jump_max_ppm",
     "quote_doubt_s",

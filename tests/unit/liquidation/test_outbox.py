@@ -62,7 +62,7 @@ def test_rests_double_up_to_the_most_and_are_forgiven() -> None:
     assert box.rest(live, 600) == 601
 
 
-def test_an_orphaned_action_is_live_again_unless_a_newer_one_is() -> None:
+def test_an_orphaned_action_is_live_again_also_beside_a_newer_one() -> None:
     box = outbox()
     command = box.open("derive", 7, "start", 10)
     live = box.close(command)
@@ -74,8 +74,10 @@ def test_an_orphaned_action_is_live_again_unless_a_newer_one_is() -> None:
     box.close(command)
     newer = box.open("derive", 7, "bid", 12)
     box.reopen(command, live)
-    assert box.close(command) is None
     assert box.close(newer) is not None
+    assert not box.free("derive", 7, 13)
+    assert box.close(command) == live
+    assert box.free("derive", 7, 13)
 
 
 def test_old_rests_are_forgotten() -> None:

@@ -1,0 +1,102 @@
+"""A keeper whose bidder an executor contract owns: its bids go through it, under the guard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.devnet.contract import Contract
+from deploy.devnet.parameters import wad
+from deploy.executor.standing import deploy
+from tests.integration.executor_world import permission
+from tests.integration.keeper_process import KeeperProcess
+from tests.integration.keeper_rig import SHORT_VENUE, WHOLE, Rig, rig_in
+
+
+pytestmark = pytest.mark.node
+
+FREE = {"risk_rate": 0.0, "profit_min_usd": 0.0}
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    with rig_in(tmp_path, SHORT_VENUE) as standing:
+        yield standing
+
+
+def executor_of(rig: Rig) -> Contract:
+    """An executor whose owner is a cold account of the node, for the rig's two lanes."""
+    core = rig.core
+    permissions = [permission(core.auction, "bid"), permission(core.auction_utils, "advancedBid")]
+    lanes = [rig.lane(0), rig.lane(1)]
+    made = deploy(rig.sender, rig.stranger(4).address, lanes, permissions)
+    rig.mine()
+    return made
+
+
+def keeper_with(rig: Rig, executor: Contract, bidder: int, **more: Any) -> KeeperProcess:
+    document = rig.document(strategy="dutch_auction", lanes=2, bidders=[bidder], **FREE, **more)
+    document["venues"]["derive"] |= {
+        "executor": executor.address,
+        "guard": {"profit_least_usd": 1.0, "blocks_max": 2},
+    }
+    return rig.follow(rig.process(document))
+
+
+def test_a_bid_of_the_executors_account_goes_through_it_by_any_lane(rig: Rig) -> None:
+    executor = executor_of(rig)
+    account = rig.open(rig.cash("5000"), rig.perp("10"))
+    bidder = rig.open_for(executor.address, rig.cash("50000"))
+    keeper = keeper_with(rig, executor, bidder)
+    rig.play_until(keeper, lambda: bool(rig.happened("Bid", account)), 90)
+    (bid,) = rig.happened("Bid", account)
+    assert bid["bidderId"] == bidder
+    assert rig.stored(bidder, rig.book.perp) == wad("10") * bid["finalPercentage"] // WHOLE
+    rig.play(keeper)
+    assert keeper.events("TransactionReverted") == []
+    assert rig.apart(keeper) == []
+
+
+def test_through_the_helper_the_slice_lands_with_the_executor(rig: Rig) -> None:
+    executor, core = executor_of(rig), rig.core
+    account = rig.open(rig.cash("5000"), rig.perp("10"))
+    bidder = rig.open_for(executor.address, rig.cash("50000"))
+    helper = core.auction_utils.address
+    leave = bytes.fromhex(core.sub_accounts.encode("setApprovalForAll", helper, True)[2:])
+    owner = rig.stranger(4)
+    rig.do(executor, "administer", core.sub_accounts.address, 0, leave, sender=owner)
+    keeper = keeper_with(rig, executor, bidder, through_helper=True)
+    rig.play_until(keeper, lambda: bool(rig.happened("Bid", account)), 90)
+    (bid,) = rig.happened("Bid", account)
+    fresh = bid["bidderId"]
+    assert fresh not in (bidder, account)
+    held_by = rig.view(core.sub_accounts, "ownerOf", fresh)
+    assert held_by.lower() == executor.address.lower()
+    assert rig.stored(bidder, rig.book.perp) == 0
+
+
+def test_what_an_own_key_owns_is_bid_for_by_that_key(rig: Rig) -> None:
+    executor = executor_of(rig)
+    account, bidder = rig.open(rig.cash("5000"), rig.perp("10")), rig.bidder("50000")
+    keeper = keeper_with(rig, executor, bidder)
+    rig.play_until(keeper, lambda: bool(rig.happened("Bid", account)), 90)
+    (bid,) = rig.happened("Bid", account)
+    assert bid["bidderId"] == bidder
+
+
+def test_a_paused_executor_costs_no_gas_and_is_named(rig: Rig) -> None:
+    executor = executor_of(rig)
+    account = rig.open(rig.cash("5000"), rig.perp("10"))
+    bidder = rig.open_for(executor.address, rig.cash("50000"))
+    rig.do(executor, "pause", sender=rig.stranger(4))
+    keeper = keeper_with(rig, executor, bidder)
+
+    def refused() -> list[dict[str, Any]]:
+        return [each for each in keeper.events("CommandRefused") if each["reason"] == "EX_Paused"]
+
+    rig.play_until(keeper, lambda: bool(refused()), 90)
+    assert rig.happened("Bid", account) == []
+    assert keeper.events("TransactionReverted") == []
