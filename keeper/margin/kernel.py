@@ -50,6 +50,7 @@ class Loops:
     falls: Loop | None = None
     bounds: Loop | None = None
     steps: Loop | None = None
+    cells: Loop | None = None
 
 
 @cache
@@ -66,9 +67,9 @@ def compiled() -> Loops:
         base = before or str(HERE / "__pycache__")
         numba.config.CACHE_DIR = f"{base}/keeper-{edition():08x}"
         try:
-            accounts, ladder, screen = (
+            accounts, ladder, screen, grid = (
                 importlib.import_module(f"keeper.margin.kernel_{name}")
-                for name in ("accounts", "ladder", "screen")
+                for name in ("accounts", "ladder", "screen", "cells")
             )
         finally:
             numba.config.CACHE_DIR = before
@@ -76,7 +77,8 @@ def compiled() -> Loops:
         # Absent, not fit for this machine, or nowhere to keep a cache: numpy serves as well.
         return Loops(f"{type(error).__name__}: {error}")
     margin = accounts.stress, accounts.requirement, ladder.values
-    return Loops("", *margin, screen.differing, screen.falls, screen.bounds, screen.steps)
+    screening = screen.differing, screen.falls, screen.bounds, screen.steps
+    return Loops("", *margin, *screening, grid.cells)
 
 
 def edition() -> int:

@@ -1,18 +1,24 @@
 """The forward grid: every account's excess and equity over joint moves of spot and volatility.
 
 Each cell of the grid is a market of its own, computed in full (no interpolation) and independent of
-the others, so threads share cells out. A view of risk, not a decision. Must not know accounts.
+the others, so threads share cells out; a method that can takes the volatilities of one spot
+together. A view of risk, not a decision. Must not know accounts.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from threading import Thread
-from typing import Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 
 from keeper.margin.book import Book, Floats, Kind, Market, Result
 from keeper.margin.kernel import THREADS
+from keeper.margin.kernel_shapes import View
 from keeper.margin.netting import sums
+
+
+TOGETHER: Final = 12  # volatilities of one spot at once: their ladders stay near the cache
 
 
 class Requiring(Protocol):
@@ -20,6 +26,21 @@ class Requiring(Protocol):
 
     def require(self, book: Book, market: Market) -> Result:
         """Return every account's requirement."""
+
+
+class Viewing(Protocol):
+    """A book laid out by a method for many moves of one market."""
+
+    def view(self, spot: Market, vols: Floats, carried: Floats, out: View) -> bool:
+        """Fill the answers of moved volatilities at a market of moved spot; False: could not."""
+
+
+@runtime_checkable
+class Laying(Protocol):
+    """A method that can lay a book out; its figures are those of `require`, to the bit."""
+
+    def cells(self, book: Book, market: Market) -> Viewing | None:
+        """Return the book laid out, None where cells have to be computed one by one."""
 
 
 def forward_grid(
@@ -38,16 +59,23 @@ def forward_grid(
     spots, vols = moves
     shape = len(spots), len(vols), book.accounts
     excess, equity = np.zeros(shape), np.zeros(shape)
-    cells = iter(np.ndindex(shape[:2]))
     perpetual = _perpetual_value(book, market)
+    laid = method.cells(book, market) if isinstance(method, Laying) else None
+    pieces = _pieces(len(spots), len(vols))
 
     def work() -> None:
-        for row, column in cells:
-            spot, vol = float(spots[row]), float(vols[column])
-            carried = replace(book, carried=book.carried + perpetual * spot)
-            result = method.require(carried, moved(market, beta, spot, vol))
-            equity[row, column] = result.equity
-            np.subtract(result.equity, result.mm, out=excess[row, column])
+        for row, here in pieces:
+            spot = float(spots[row])
+            carried = book.carried + perpetual * spot
+            out = View(excess[row, here].reshape(-1), equity[row, here].reshape(-1))
+            up = moved(market, beta, spot, 0.0)
+            if laid is not None and laid.view(up, vols[here], carried, out):
+                continue
+            for column in range(here.start, here.stop):
+                cell = moved(market, beta, spot, float(vols[column]))
+                result = method.require(replace(book, carried=carried), cell)
+                equity[row, column] = result.equity
+                np.subtract(result.equity, result.mm, out=excess[row, column])
 
     others = [Thread(target=work) for _ in range(threads - 1)]
     for other in others:
@@ -69,6 +97,12 @@ def moved(market: Market, beta: Floats, spot: float, vol: float) -> Market:
         price=market.price * (1.0 + beta * spot),
         vol=market.vol * (1.0 + vol),
     )
+
+
+def _pieces(spots: int, vols: int) -> Iterator[tuple[int, slice]]:
+    """Return (row, columns) of the grid until all are handed out; threads draw from one of it."""
+    columns = [slice(at, min(at + TOGETHER, vols)) for at in range(0, vols, TOGETHER)]
+    return iter([(row, here) for row in range(spots) for here in columns])
 
 
 def _perpetual_value(book: Book, market: Market) -> Floats:

@@ -101,8 +101,9 @@ def price_table(
         strike,
         np.log(strike),
     )
+    total = total if len(at) == len(rows) else total[:, at]
     forwards = Forwards(work.discount, forward.reshape(-1), np.log(forward).reshape(-1))
-    spreads = Spreads(len(total), len(at), total[:, at].reshape(-1), used.reshape(-1))
+    spreads = Spreads(len(total), len(at), total.reshape(-1), used.reshape(-1))
     target = Table(table.reshape(-1))
     if not share(loop, len(at), (options, forwards, spreads, blank(width), target), threads):
         return None

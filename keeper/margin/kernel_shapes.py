@@ -224,3 +224,46 @@ class Lower(NamedTuple):
     defined: Bytes
     safe: Floats
     low: Floats
+
+
+class Plan(NamedTuple):
+    """A book laid out for the grid: what no move of the market changes.
+
+    accounts              how many
+    leaves                (account + 1,) where each account's leaves begin
+    legs, expiry          (leaf + 1,) where each leaf's legs begin; (leaf,)
+    instrument, quantity  (leg,) options alone, never 0.0
+    cash, refused         (account,) USD; 1 where it has no number
+    """
+
+    accounts: int
+    leaves: Ints
+    legs: Ints
+    expiry: Ints
+    instrument: Ints
+    quantity: Floats
+    cash: Floats
+    refused: Bytes
+
+
+class Side(NamedTuple):
+    """What the cells of one spot share, USD, (account,), and their ladders one after another.
+
+    size    instruments in a ladder
+    linear  P&L per 1.0 of spot's relative move; value: of collateral; charged: the contingencies
+    """
+
+    size: int
+    mm_factor: float
+    ladder: Floats
+    carried: Floats
+    value: Floats
+    linear: Floats
+    charged: Floats
+
+
+class View(NamedTuple):
+    """The answers of a grid's cells, (cell x account,), flat."""
+
+    excess: Floats
+    equity: Floats

@@ -10,6 +10,7 @@ import numpy as np
 
 from keeper.margin.book import Book, Kind, Listing, Market, Result
 from keeper.margin.kernel import compiled, netted_worst
+from keeper.margin.kernel_grid import forward_grid
 from keeper.margin.kernel_shapes import Rows
 from keeper.margin.methods.pmrm2 import (
     BasisContingency,
@@ -38,6 +39,7 @@ def warm() -> str:
         method, screen, market = Pmrm2(_parameters(count)), Screen(1.0), _market()
         screen.require(method, book, market)
         screen.require(method, book, replace(market, spot=market.spot * 1.01))
+        forward_grid(method, book, market, (np.zeros(1), np.zeros(1)), np.zeros(2), 1)
     rows = Rows(2, book.start, book.instrument, book.quantity, book.cash, book.carried)
     netted_worst(rows, book.instrument * 0, np.ones((2, 27)), np.ones(2))
     return ""

@@ -10,7 +10,7 @@ figures of cleared accounts are the epoch's. Cost grows with what moved, not wit
 The state is this object, the caller's to keep; must not know accounts by name, or which method.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -19,7 +19,7 @@ from keeper.margin.book import Book, Flags, Floats, Market, Result
 from keeper.margin.kernel import compiled, share
 from keeper.margin.kernel_shapes import Lower, Now, Then
 from keeper.margin.netting import Places
-from keeper.margin.screen_rows import differing, gross_fall, take
+from keeper.margin.screen_rows import differing, gross_fall, rows_at, take
 
 
 SHARE_MAX: Final = 0.1  # of accounts: beyond, a full recompute is cheaper, and begins an epoch
@@ -31,8 +31,10 @@ Priced = Any  # the method's own: handed back to it, never looked into
 class Screened(Protocol):
     """A `Method` that can bound what a move of the market does."""
 
-    def price(self, book: Book | None, market: Market) -> Priced:
-        """Return what all accounts of a market share."""
+    def price(
+        self, book: Book | None, market: Market, last: tuple[Market, Priced] | None = None
+    ) -> Priced:
+        """Return what all accounts of a market share; it may reuse what `last` shares with it."""
 
     def require_priced(self, book: Book, market: Market, priced: Priced) -> Result:
         """Return `require` with what `price` returned."""
@@ -80,26 +82,39 @@ class Screen:
     def __init__(self, share_max: float = SHARE_MAX) -> None:
         self._share_max = share_max
         self._epoch: _Epoch | None = None
+        self._last: tuple[Market, Priced] | None = None
         self._nothing = np.zeros(0)
         self._scratch = np.zeros((2, 0))  # memory the system need not hand out every block
 
     def forget(self) -> None:
         """Begin anew: the next call computes every account."""
-        self._epoch = None
+        self._epoch = self._last = None
 
     def require(
-        self, method: Screened, book: Book, market: Market, extra: Floats | None = None
+        self,
+        method: Screened,
+        book: Book,
+        market: Market,
+        extra: Floats | None = None,
+        changed: Places | None = None,
     ) -> Screening:
         """Return who is in breach, and every figure of whoever is.
 
         extra  (account,) USD that the caller will add to the excess (accrued interest): an account
                is in breach where excess + extra < 0; None: nothing
+        changed  accounts among which are all whose rows differ from the last call's, each once;
+               trusted, where None compares every row. Cash and `carried` are always compared
+        Raises ValueError where `changed` names no account of the book.
         """
+        if changed is not None and np.any((changed < 0) | (changed >= book.accounts)):
+            raise ValueError(f"changed: outside 0..{book.accounts - 1}; pass accounts of the book")
         if len(self._nothing) != book.accounts:
             self._nothing, self._scratch = np.zeros(book.accounts), np.zeros((2, book.accounts))
         more = self._nothing if extra is None else extra
-        priced = method.price(None, market)
-        epoch = self._continued(method, book)
+        same = self._epoch is not None and self._epoch.method is method
+        priced = method.price(None, market, self._last if same else None)
+        self._last = _frozen(market), priced
+        epoch = self._continued(method, book, changed)
         bound = (
             None if epoch is None else method.fall((epoch.market, epoch.priced), (market, priced))
         )
@@ -118,12 +133,12 @@ class Screen:
         self._epoch = _Epoch(method, market, priced, _kept(book), _copied(result))
         return Screening(result, np.ones(book.accounts, np.bool_))
 
-    def _continued(self, method: Screened, book: Book) -> _Epoch | None:
+    def _continued(self, method: Screened, book: Book, named: Places | None) -> _Epoch | None:
         """Return the epoch with this book's rows in it, None where it ends here."""
         epoch = self._epoch
         if epoch is None or epoch.method is not method or epoch.book.accounts != book.accounts:
             return None
-        changed = np.flatnonzero(differing(epoch.book, book))
+        changed = np.flatnonzero(differing(epoch.book, book)) if named is None else named
         if len(changed) > self._share_max * book.accounts:
             return None
         if not len(changed):
@@ -133,7 +148,7 @@ class Screen:
         _write(epoch.result, changed, found)
         kept = epoch.book
         if np.array_equal(kept.start, book.start):
-            rows = _rows_of(book, changed)
+            rows, _ = rows_at(book, changed)
             kept.instrument[rows], kept.quantity[rows] = book.instrument[rows], book.quantity[rows]
         else:
             kept = _kept(replace(book, cash=kept.cash, carried=kept.carried))
@@ -263,13 +278,6 @@ def _write(result: Result, accounts: Places, found: Result) -> None:
         getattr(result, name)[accounts] = getattr(found, name)
 
 
-def _rows_of(book: Book, accounts: Places) -> Places:
-    first, count = book.start[accounts], np.diff(book.start)[accounts]
-    ends = np.cumsum(count)
-    rows: Places = np.arange(ends[-1]) + np.repeat(first - (ends - count), count)
-    return rows
-
-
 def _kept(book: Book) -> Book:
     """Return a copy: what the caller writes into its arrays later must not go unseen."""
     return Book(
@@ -279,3 +287,12 @@ def _kept(book: Book) -> Book:
         book.cash.copy(),
         book.carried.copy(),
     )
+
+
+def _frozen(market: Market) -> Market:
+    """Return a copy for the same reason; the listing is never written into."""
+    columns = {each.name: getattr(market, each.name) for each in fields(market)}
+    copied: dict[str, Any] = {
+        name: each.copy() for name, each in columns.items() if isinstance(each, np.ndarray)
+    }
+    return replace(market, **copied)

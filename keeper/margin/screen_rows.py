@@ -6,7 +6,7 @@ methods.
 
 import numpy as np
 
-from keeper.margin.book import Book, Flags, Floats
+from keeper.margin.book import Book, Flags, Floats, Ints
 from keeper.margin.kernel import THREADS, compiled, rows_of, share
 from keeper.margin.kernel_shapes import Asked, Found
 from keeper.margin.netting import Places, sums
@@ -54,10 +54,7 @@ def gross_fall(book: Book, accounts: Places, fall: Floats, threads: int = THREAD
 
 def take(book: Book, accounts: Places) -> Book:
     """Return the book of these accounts alone, in this order."""
-    first, count = book.start[accounts], np.diff(book.start)[accounts]
-    start = np.zeros(len(accounts) + 1, np.int64)
-    np.cumsum(count, out=start[1:])
-    rows = np.arange(start[-1]) + np.repeat(first - start[:-1], count)
+    rows, start = rows_at(book, accounts)
     return Book(
         start=start,
         instrument=book.instrument[rows],
@@ -65,3 +62,12 @@ def take(book: Book, accounts: Places) -> Book:
         cash=book.cash[accounts],
         carried=book.carried[accounts],
     )
+
+
+def rows_at(book: Book, accounts: Places) -> tuple[Places, Ints]:
+    """Return the rows of these accounts one after another, and where each account's begin."""
+    first = book.start[accounts]
+    count = book.start[accounts + 1] - first
+    start = np.zeros(len(accounts) + 1, np.int64)
+    np.cumsum(count, out=start[1:])
+    return np.arange(start[-1]) + np.repeat(first - start[:-1], count), start

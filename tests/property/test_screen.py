@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from keeper.margin.book import Book, Floats, Kind, Market, Result
 from keeper.margin.methods.pmrm2 import Pmrm2
 from keeper.margin.screen import Screen, Screening
+from keeper.margin.screen_rows import differing
 from tests.property.margin_markets import World, worlds
 
 
@@ -110,8 +111,11 @@ def hunt(world: World, method: Pmrm2, seed: int, share_max: float) -> tuple[list
     book = near_line(world, rng)
     step = Step(world.market, book, np.zeros(book.accounts))
     screen, faults, cleared = Screen(share_max), [], 0
-    for _ in range(6):
-        found = screen.require(method, step.book, step.market, step.extra)
+    seen = book
+    for turn in range(6):  # every other block the caller names who changed
+        named = np.flatnonzero(differing(seen, step.book)) if turn % 2 else None
+        found = screen.require(method, step.book, step.market, step.extra, named)
+        seen = step.book
         faults += missed(found, method.require(step.book, step.market), step.extra)
         cleared += book.accounts - found.computed
         step = next_step(world, step, rng)

@@ -13,6 +13,7 @@ import numpy as np
 
 from keeper.margin.book import Book, Floats, Ints, Kind, Market, Result
 from keeper.margin.kernel import THREADS, compiled
+from keeper.margin.methods.pmrm2_cells import Cells, cells_of
 from keeper.margin.methods.pmrm2_compiled import require_compiled
 from keeper.margin.methods.pmrm2_exposure import Exposure, Terms, exposures, terms_of
 from keeper.margin.methods.pmrm2_fall import fall
@@ -28,6 +29,7 @@ from keeper.margin.methods.pmrm2_parameters import (
     VolShock,
     VolShockRange,
 )
+from keeper.margin.methods.pmrm2_reprice import repriced
 from keeper.margin.netting import sums
 from keeper.margin.pricing import black76_sensitivities
 
@@ -83,8 +85,21 @@ class Pmrm2:
         """Return every account's requirement (section 2.7); `worst` = the first worst index."""
         return self.require_priced(book, market, self.price(book, market))
 
-    def price(self, book: Book | None, market: Market) -> tuple[PriceLadder, Terms]:
-        """Return ladder and terms: of what `book` holds, or of everything listed."""
+    def price(
+        self,
+        book: Book | None,
+        market: Market,
+        last: tuple[Market, tuple[PriceLadder, Terms]] | None = None,
+    ) -> tuple[PriceLadder, Terms]:
+        """Return ladder and terms: of what `book` holds, or of everything listed.
+
+        last  a market and its answer, of everything listed: what did not move since is not priced
+              anew, and no bit differs
+        """
+        if last is not None and self._compiled:
+            found = repriced(self.parameters, last, market, self._compiled)
+            if found is not None:
+                return found
         held = None
         if book is not None and not self._compiled:  # who compiles prices faster than it counts
             held = held_instruments(book, len(market.listing.kind))
@@ -111,6 +126,11 @@ class Pmrm2:
         with np.errstate(all="ignore"):  # what has no number clears nobody
             found = fall(self.parameters, then, now)
         return None if found is None else (found, then[1][1].notional)
+
+    def cells(self, book: Book, market: Market) -> Cells | None:
+        """Return what answers many moves of this market at once; None: ask `require` for each."""
+        with np.errstate(all="ignore"):
+            return cells_of(self.parameters, book, market) if self._compiled else None
 
     def _require_numpy(
         self, book: Book, market: Market, priced: tuple[PriceLadder, Terms]

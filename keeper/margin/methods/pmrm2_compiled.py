@@ -5,6 +5,9 @@ there is no kernel, or the listing is not in canonical order, the answer is None
 serves. Must not know threads or numba.
 """
 
+from collections import deque
+from typing import Final
+
 import numpy as np
 
 from keeper.margin.book import Book, Flags, Indices, Kind, Listing, Market, Result
@@ -16,6 +19,9 @@ from keeper.margin.methods.pmrm2_parameters import Pmrm2Parameters, VolShock
 
 
 PERPETUAL, COLLATERAL, REFUSED = -1, -2, -3
+LISTINGS: Final = 4  # kept laid out: as many as there are managers in most venues
+
+_KNOWN: deque[tuple[Listing, Flags, tuple[Indices, Indices] | None]] = deque(maxlen=LISTINGS)
 
 
 def require_compiled(
@@ -28,23 +34,21 @@ def require_compiled(
     """Return the requirement of every account, None where the numpy path must give it."""
     loop, (ladder, terms) = compiled().requirement, priced
     listing, count = market.listing, book.accounts
-    ranks = _ranks(listing, ladder.valid)
-    rows = rows_of(book)
-    if loop is None or ladder.table is None or ranks is None or rows is None:
+    netted, rows = _netted(listing, ladder.valid), rows_of(book)
+    if loop is None or ladder.table is None or netted is None or rows is None:
         return None
     equity, mm, im, gross = (np.zeros(count) for _ in range(4))
     worst, defined = np.zeros(count, np.int64), np.zeros(count, np.bool_)
     result = Result(equity, mm, im, worst, gross, defined)
     if not readable(market, parameters.underlying):
         return result
-    shocks, table = _shocks(parameters, ladder)
+    shocks, table = shocks_of(parameters, ladder)
     width = len(shocks.move)
     units = Units(
         len(listing.kind),
         width,
         table.reshape(-1),
-        _groups(listing, ladder.valid),
-        ranks,
+        *netted,
         terms.unit_value,
         terms.notional,
         terms.cancelling,
@@ -61,6 +65,21 @@ def require_compiled(
     return result if share(loop, count, arguments, threads) else None
 
 
+def _netted(listing: Listing, valid: Flags) -> tuple[Indices, Indices] | None:
+    """Return (group, rank) of each instrument; None where they are not in canonical order.
+
+    The last ones are kept: they change with a listing, not with a quote. A ladder's flags are not
+    written into once it is made.
+    """
+    for known, flags, found in tuple(_KNOWN):
+        if known is listing and (flags is valid or np.array_equal(flags, valid)):
+            return found
+    ranks = ranks_of(listing, valid)
+    made = None if ranks is None else (_groups(listing, valid), ranks)
+    _KNOWN.appendleft((listing, valid, made))
+    return made
+
+
 def _groups(listing: Listing, valid: Flags) -> Indices:
     """Return where each instrument nets: its expiry, or a code for what has none."""
     group = np.where(listing.kind <= Kind.PUT, listing.expiry, REFUSED)
@@ -70,7 +89,7 @@ def _groups(listing: Listing, valid: Flags) -> Indices:
     return group.astype(np.int32)
 
 
-def _ranks(listing: Listing, valid: Flags) -> Indices | None:
+def ranks_of(listing: Listing, valid: Flags) -> Indices | None:
     """Return a number for each strike of each expiry, None where they do not ascend."""
     options = np.flatnonzero((listing.kind <= Kind.PUT) & valid)
     expiry, strike = listing.expiry[options], listing.strike[options]
@@ -82,7 +101,7 @@ def _ranks(listing: Listing, valid: Flags) -> Indices | None:
     return rank
 
 
-def _shocks(parameters: Pmrm2Parameters, ladder: PriceLadder) -> tuple[Shocks, np.ndarray]:
+def shocks_of(parameters: Pmrm2Parameters, ladder: PriceLadder) -> tuple[Shocks, np.ndarray]:
     """Return what each column means, and the table with as many columns.
 
     A ladder column serves one scenario; where two share one, and differ in damping, it is there

@@ -7,7 +7,7 @@ constant; the tests hold them against the digests printed by the venue's own too
 from collections.abc import Mapping
 from typing import Final
 
-from eth_utils.crypto import keccak
+from eth_hash.auto import keccak
 
 
 # Struct tuples as the ABI writes them, in getter order.
@@ -26,12 +26,12 @@ VOL: Final = "(int256,uint256,int256,int256,uint256,uint256,uint64,uint64,uint64
 
 def topic(signature: str) -> str:
     """Return topic0 of an event signature: "0x" and 64 hex digits."""
-    return "0x" + keccak(text=signature).hex()
+    return "0x" + keccak(signature.encode()).hex()
 
 
 def selector(signature: str) -> str:
     """Return the selector of a function signature: "0x" and 8 hex digits."""
-    return "0x" + keccak(text=signature)[:4].hex()
+    return "0x" + keccak(signature.encode())[:4].hex()
 
 
 EVENTS: Final[Mapping[str, str]] = {

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keeper.margin import kernel
-from keeper.margin.book import Book, Result
+from keeper.margin.book import Book, Floats, Market, Result
 from keeper.margin.kernel import compiled, netted_worst, rows_of, share
 from keeper.margin.kernel_grid import forward_grid
 from keeper.margin.kernel_pricing import Pricing, price_table
@@ -17,7 +17,7 @@ from keeper.margin.kernel_shapes import Rows
 from keeper.margin.kernel_warm import warm
 from keeper.margin.methods.pmrm2 import Pmrm2
 from keeper.margin.pricing import YEAR_S, black76
-from tests.performance.market_book import beta, measured
+from tests.performance.market_book import Measured, beta, measured
 
 
 COLUMNS = ("equity", "mm", "im", "worst", "gross", "defined")
@@ -226,6 +226,101 @@ def test_the_grid_is_a_full_recompute_in_every_cell() -> None:
     alone = forward_grid(method, found.book, found.market, (spots[2:], vols[1:]), follows, 1)
     assert (alone[0][0, 0] == excess[2, 1]).all()
     assert np.isfinite(excess).all()
+
+
+class OneByOne:
+    """A method that cannot lay a book out: the grid has to ask for each cell."""
+
+    def __init__(self, method: Pmrm2) -> None:
+        self._method = method
+
+    def require(self, book: Book, market: Market) -> Result:
+        """Return what the method returns."""
+        return self._method.require(book, market)
+
+
+def grids(
+    found: Measured, book: Book, market: Market, threads: int = 1
+) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
+    """Return the grid laid out, and cell by cell."""
+    method, follows = Pmrm2(found.parameters, threads=threads), beta(found.market)
+    moves = np.array([-0.5, -0.013, 0.0, 0.3]), np.linspace(-0.4, 0.4, 9)
+    fast = forward_grid(method, book, market, moves, follows)
+    return fast, forward_grid(OneByOne(method), book, market, moves, follows)
+
+
+@needs_numba
+def test_a_grid_laid_out_is_the_grid_cell_by_cell_to_the_bit() -> None:
+    found = measured(300)
+    assert Pmrm2(found.parameters).cells(found.book, found.market) is not None
+    fast, plain = grids(found, found.book, found.market)
+    assert all(left.tobytes() == right.tobytes() for left, right in zip(fast, plain, strict=True))
+    assert len(np.unique(fast[0])) > 5_000
+
+
+@needs_numba
+@pytest.mark.parametrize("column", ["usable", "vol", "rate", "expiry_confidence"])
+def test_a_grid_knows_who_has_no_number(column: str) -> None:
+    found = measured(300)
+    values = getattr(found.market, column).copy()
+    held = int(np.bincount(found.book.instrument)[:2_000].argmax())
+    values[min(held, len(values) - 9)] = False if column == "usable" else np.nan
+    market = replace(found.market, **{column: values})
+    fast, plain = grids(found, found.book, market)
+    assert all(left.tobytes() == right.tobytes() for left, right in zip(fast, plain, strict=True))
+    assert (fast[1] == 0.0).all(axis=(0, 1)).any()
+
+
+@needs_numba
+@pytest.mark.parametrize("field", ["quantity", "cash", "carried"])
+def test_a_grid_with_an_absurd_number_is_taken_cell_by_cell(field: str) -> None:
+    found = measured(300)
+    values = getattr(found.book, field).copy()
+    values[7] = np.nan
+    fast, plain = grids(found, replace(found.book, **{field: values}), found.market)
+    assert all(left.tobytes() == right.tobytes() for left, right in zip(fast, plain, strict=True))
+
+
+@needs_numba
+def test_a_book_or_method_the_grid_cannot_lay_out_is_left_to_require() -> None:
+    found = measured(30)
+    assert Pmrm2(found.parameters, threads=0).cells(found.book, found.market) is None
+    method, backwards = Pmrm2(found.parameters), found.book.instrument[::-1].copy()
+    disordered = replace(found.book, instrument=backwards)
+    assert method.cells(disordered, found.market) is None
+    wrong = found.book.instrument.copy()
+    wrong[-1] = len(found.market.vol)
+    assert method.cells(replace(found.book, instrument=wrong), found.market) is None
+
+
+@needs_numba
+def test_a_ladder_repriced_is_the_ladder_priced_anew_to_the_bit() -> None:
+    found, rng = measured(3), np.random.default_rng(7)
+    method, market = Pmrm2(found.parameters), found.market
+    priced = method.price(None, market)
+    for count in (0, 1, 13, 400, 900):
+        vol = market.vol.copy()
+        vol[rng.permutation(2_000)[:count]] *= 1.07
+        vol[:count:50] = np.nan
+        now = replace(market, vol=vol)
+        partly, anew = method.price(None, now, (market, priced)), method.price(None, now)
+        for name in ("value", "valid", "long_discount", "short_discount", "basis_weight"):
+            left, right = getattr(partly[0], name), getattr(anew[0], name)
+            assert left.tobytes() == right.tobytes()
+        market, priced = now, partly
+
+
+@needs_numba
+def test_a_ladder_is_not_reused_where_more_than_volatility_moved() -> None:
+    found = measured(3)
+    method, market = Pmrm2(found.parameters), found.market
+    last = market, method.price(None, market)
+    for name in ("forward_variable", "seconds", "rate", "price", "spot", "perp_price"):
+        now = replace(market, **{name: getattr(market, name) * 1.01})
+        partly, anew = method.price(None, now, last), method.price(None, now)
+        assert partly[0].value.tobytes() == anew[0].value.tobytes()
+        assert partly[1].notional.tobytes() == anew[1].notional.tobytes()
+        assert partly[1].unit_value.tobytes() == anew[1].unit_value.tobytes()
 
 
 def test_an_empty_book_has_an_answer() -> None:

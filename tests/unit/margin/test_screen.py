@@ -73,6 +73,58 @@ def test_an_array_the_caller_writes_into_is_noticed(found: Measured) -> None:
     assert screening.result.excess[7] == method.require(book, found.market).excess[7] < 0.0
 
 
+def traded(found: Measured, accounts: list[int]) -> Book:
+    """Return the book after these accounts sold much of their first instrument."""
+    quantity = found.book.quantity.copy()
+    quantity[found.book.start[accounts]] = -1e4
+    return replace(found.book, quantity=quantity)
+
+
+def test_named_accounts_give_the_answer_of_comparing_every_row(found: Measured) -> None:
+    (named, method), (compared, _) = begun(found), begun(found)
+    compared.require(method, found.book, found.market)
+    for accounts in ([7], [7, 30, 31], []):
+        book, market = traded(found, accounts), small_move(found)
+        changed = np.array([7, 30, 31])  # more than did is allowed
+        got = named.require(method, book, market, changed=changed)
+        full = method.require(book, market)
+        assert ((got.result.excess < 0.0) == (full.excess < 0.0)).all()
+        assert (got.result.excess[accounts] == full.excess[accounts]).all()
+        assert got.result.excess.min() == full.excess.min()
+
+
+def test_named_accounts_are_seen_where_rows_came_and_went(found: Measured) -> None:
+    screen, method = begun(found)
+    keep = np.arange(len(found.book.instrument)) != found.book.start[5]
+    start = found.book.start.copy()
+    start[6:] -= 1
+    old = found.book
+    fewer = Book(start, old.instrument[keep], old.quantity[keep], old.cash - 1.0, old.carried)
+    for book in (fewer, old, fewer):
+        got = screen.require(method, book, found.market, changed=np.array([5]))
+        full = method.require(book, found.market)
+        assert ((got.result.excess < 0.0) == (full.excess < 0.0)).all()
+        assert got.result.excess.min() == full.excess.min()
+
+
+@pytest.mark.parametrize("wrong", [-1, 600])
+def test_naming_no_account_of_the_book_is_refused(found: Measured, wrong: int) -> None:
+    screen, method = begun(found)
+    with pytest.raises(ValueError, match=r"changed: outside 0\.\.599"):
+        screen.require(method, found.book, found.market, changed=np.array([wrong]))
+
+
+def test_a_quote_the_caller_writes_over_is_noticed(found: Measured) -> None:
+    market = replace(found.market, vol=found.market.vol.copy())
+    screen, method = Screen(1.0), Pmrm2(found.parameters)
+    screen.require(method, found.book, found.market)
+    screen.require(method, found.book, market)
+    market.vol[:400] *= 3.0
+    screening, full = screen.require(method, found.book, market), method.require(found.book, market)
+    assert ((screening.result.excess < 0.0) == (full.excess < 0.0)).all()
+    assert screening.result.excess.min() == full.excess.min()
+
+
 def test_a_result_is_the_callers_to_keep(found: Measured) -> None:
     screen, method = begun(found)
     first = screen.require(method, found.book, found.market).result
