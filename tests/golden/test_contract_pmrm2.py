@@ -7,6 +7,7 @@ perpetual's unsettled value are put in by a harness, since a case gives numbers 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.node
 
 RELATIVE = 1e-8
 CASES = 69
+TRIED = 6
 COLLATERALS_MAX = 16
 WINDOW_S = 1_800
 DAY_S = 86_400
@@ -221,7 +223,8 @@ def error_of(case: Case, got: dict[str, float]) -> float:
 
 
 def test_contract_reproduces_every_portfolio_case(rig: Rig, cases: dict[str, Case]) -> None:
-    assert len(cases) == CASES
+    # Another folder of the same schema may hold other cases; ours holds these.
+    assert cases if "KEEPER_VECTORS" in os.environ else len(cases) == CASES
     errors = {name: error_of(case, rig.margins(case)) for name, case in cases.items()}
     print(f"worst relative error {max(errors.values()):.1e}")
     assert {name: error for name, error in errors.items() if not error <= RELATIVE} == {}
@@ -244,10 +247,21 @@ def _nudge_one_smile(case: Case) -> None:
     smile[0] = float(smile[0]) + 1e-6
 
 
+def _shows_all(case: Case) -> bool:
+    """Tell whether a case has long and short options and a collateral with a haircut."""
+    scenario = case["Scenario"]
+    amounts = [float(each["Amount"]) for each in scenario["Options"]]
+    return bool(scenario["Collaterals"]) and min(amounts, default=0.0) < 0.0 < max(
+        amounts, default=0.0
+    )
+
+
 @pytest.mark.parametrize("misread", [_swap_static_discounts, _replace_haircut, _nudge_one_smile])
 def test_planted_misreading_is_seen(
     rig: Rig, cases: dict[str, Case], misread: Callable[[Case], None]
 ) -> None:
-    case = deepcopy(cases["100"])
-    misread(case)
-    assert error_of(case, rig.margins(case)) > RELATIVE
+    # Whichever cases a folder holds: some of those that have what is misread must show it.
+    wanted = [deepcopy(each) for each in cases.values() if _shows_all(each)][:TRIED]
+    for case in wanted:
+        misread(case)
+    assert max(error_of(case, rig.margins(case)) for case in wanted) > RELATIVE
