@@ -119,9 +119,10 @@ class ChainView:
         return False
 
     async def failure(self, slot: Slot, receipt: Receipt) -> str:
-        """Return why a reverted transaction failed, by trying it again on the block before.
+        """Return why a reverted transaction failed, by trying it again.
 
-        "not_reproduced" where it succeeds there: what came before it in its block did it.
+        On the block before; where it succeeds there, what came earlier in its own block did it, so
+        it is tried on that block as it ended. "not_reproduced" where it succeeds on both.
         """
         intent = slot.intent
         try:
@@ -129,10 +130,11 @@ class ChainView:
                 "eth_getBlockByHash", [receipt.block_hash, False], deadline_s=self._deadline_s
             )
             parent = wire.header(self._rpc.name, raw).parent
-            request = call_at(
-                slot.lane, intent.to, intent.data, intent.value_wei, intent.gas, parent
-            )
-            await self._rpc.call(*request, deadline_s=self._deadline_s)
+            for block in (parent, receipt.block_hash):
+                request = call_at(
+                    slot.lane, intent.to, intent.data, intent.value_wei, intent.gas, block
+                )
+                await self._rpc.call(*request, deadline_s=self._deadline_s)
         except RpcError as error:
             return classified(error, intent.venue, self._reason)
         except EndpointError:

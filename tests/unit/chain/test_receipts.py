@@ -80,6 +80,24 @@ async def test_a_failure_that_the_block_before_does_not_show_says_so(node, tmp_p
         assert told.of(TransactionReverted)[0].reason == "not_reproduced"
 
 
+async def test_a_failure_by_what_came_earlier_in_its_block_is_named(node, tmp_path):
+    async with running(node, tmp_path / "ledger") as (executor, told):
+        await sent(node, executor, told, 1)
+        node.failing.add(f"0x{1:064x}")
+        asked = []
+
+        def call(params):
+            asked.append(params[1]["blockHash"])
+            fine = len(set(asked)) == 1  # the block before: nothing was wrong there yet
+            return "0x" if fine else RpcError("node", 3, "execution reverted", "0xbeef")
+
+        node.script["eth_call"] = call
+        await follow(node, executor)
+        (reverted,) = told.of(TransactionReverted)
+        assert reverted.reason == "venue:0xbeef"
+        assert asked[-1] == reverted.block
+
+
 async def test_a_receipt_of_a_block_off_our_branch_does_not_count(node, tmp_path):
     async with running(node, tmp_path / "ledger") as (executor, told):
         await sent(node, executor, told, 1)
