@@ -174,6 +174,21 @@ def _whole(argument: Any) -> Any:
     )
 
 
+def _padded(ladder: Floats, width: int) -> Floats:
+    """Return the ladder as whole registers from a line's start on; as it is where it is so."""
+    if (
+        ladder.shape[1] == width
+        and ladder.dtype == np.float64
+        and ladder.flags.c_contiguous
+        and ladder.ctypes.data % 64 == 0
+    ):
+        return ladder
+    table = aligned(len(ladder), width)
+    table[:, : ladder.shape[1]] = ladder
+    table[:, ladder.shape[1] :] = ladder[:, :1]  # padding that never is lower
+    return table
+
+
 def netted_worst(
     rows: Rows, group: Indices, ladder: Floats, mark: Floats, threads: int = THREADS
 ) -> Floats | None:
@@ -189,9 +204,7 @@ def netted_worst(
     if stress is None:
         return None
     width = width_of(ladder.shape[1])
-    table = aligned(len(mark), width)
-    table[:, : ladder.shape[1]] = ladder
-    table[:, ladder.shape[1] :] = ladder[:, :1]  # padding that never is lower
+    table = _padded(ladder, width)
     none = np.zeros(0)
     flat = table.reshape(-1)
     units = Units(len(mark), width, flat, group, group, mark, none, none, none, none, none)
