@@ -26,7 +26,9 @@ CHUNK_ROWS = 65_536
 class Haircut:
     """One BASE or LP instrument as collateral: shares of its value; initial adds to maintenance.
 
-    Dynamic when `vol_days` is given: at least `deviations` x vol x sqrt(days / 365) of its value.
+    Dynamic by volatility when `vol_days` is given: at least `deviations` x vol x sqrt(days / 365)
+    of its value. Dynamic by liquidity when `sold_a_day` is given, units the market takes in a day
+    without moving: the days that the account's own quantity takes to sell come on top.
     """
 
     mm: float = 0.0
@@ -35,18 +37,22 @@ class Haircut:
     vol: float = 0.0
     vol_days: float = 0.0
     deviations: float = 0.0
+    sold_a_day: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("mm", "im"):
             within(f"haircut.{name}", getattr(self, name), 0.0, 1.0)
-        for name in ("vol", "vol_days", "deviations"):
+        for name in ("vol", "vol_days", "deviations", "sold_a_day"):
             not_negative(f"haircut.{name}", getattr(self, name))
 
-    @property
-    def maintenance(self) -> float:
-        """Return the share of value that does not count for maintenance."""
-        moved: float = self.deviations * self.vol * (self.vol_days / 365.0) ** 0.5
-        return min(1.0, max(self.mm, moved))
+    def maintenance(self, quantity: Floats) -> Floats:
+        """Return the share of value that does not count for maintenance, (quantity,)."""
+        days = np.full(len(quantity), self.vol_days)
+        if self.sold_a_day > 0.0:
+            days += np.abs(quantity) / self.sold_a_day
+        moved = self.deviations * self.vol * np.sqrt(days / 365.0)
+        share: Floats = np.minimum(1.0, np.maximum(self.mm, moved))
+        return share
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,21 +218,22 @@ class Form:
         spot = np.where(unit.valid, market.spot[listing.underlying], 0.0)[legs.instrument]
         collateral = kind == Kind.BASE
         notional = np.where(kind >= Kind.BASE, np.abs(worth), np.abs(legs.quantity) * spot)
-        shares = np.zeros((2, len(listing.kind)))
+        initial = np.zeros(len(listing.kind))
+        cut = np.zeros(len(legs.instrument))
         base = np.flatnonzero(listing.kind == Kind.BASE)
-        shares[:, base] = [
-            [each.maintenance for each in self._haircuts(len(base))],
-            [each.im for each in self._haircuts(len(base))],
-        ]
+        for place, each in zip(base, self._haircuts(len(base)), strict=True):
+            initial[place] = each.im
+            mine = legs.instrument == place
+            cut[mine] = each.maintenance(legs.quantity[mine])
         positive = np.where(collateral, np.maximum(worth, 0.0), 0.0)
         weak = self.doubt.confidence_margin * _weakness(self.doubt, market)[legs.instrument]
-        extra = positive * shares[1][legs.instrument] + weak * notional
+        extra = positive * initial[legs.instrument] + weak * notional
         refused = sums(legs.account, np.where(unit.valid[legs.instrument], 0.0, 1.0), accounts)
         equity = book.cash + book.carried + sums(legs.account, worth, accounts)
         return (
             equity,
             sums(legs.account, notional, accounts) + np.abs(book.cash),
-            sums(legs.account, positive * shares[0][legs.instrument], accounts),
+            sums(legs.account, positive * cut, accounts),
             sums(legs.account, extra, accounts),
             refused == 0.0,
         )

@@ -24,7 +24,8 @@ class Offsets:
     gain_share   share of a positive P&L of one underlying that may offset another
     correlation  (underlying, underlying); when given, an account's requirement is the quadratic
                  form sqrt(R' C R) of its underlyings' requirements and `underlying`, `group` are
-                 not used
+                 not used; where only ranges are known the worst case is each pair's upper end,
+                 because requirements are never negative
     """
 
     expiry: float = 1.0

@@ -205,8 +205,18 @@ def test_haircuts_stay_out_of_the_stress_unless_told() -> None:
 
 def test_a_dynamic_haircut_is_the_larger_of_static_and_volatile() -> None:
     calm, wild = Haircut(mm=0.1, vol=0.4, vol_days=365.0, deviations=2.0), Haircut(mm=0.9)
-    assert calm.maintenance == pytest.approx(0.8)
-    assert replace(wild, vol=0.1, vol_days=1.0, deviations=1.0).maintenance == 0.9
+    one = np.array([1.0])
+    assert calm.maintenance(one)[0] == pytest.approx(0.8)
+    assert replace(wild, vol=0.1, vol_days=1.0, deviations=1.0).maintenance(one)[0] == 0.9
+
+
+def test_a_dynamic_haircut_grows_with_the_days_a_position_takes_to_sell() -> None:
+    cut = Haircut(vol=0.5, vol_days=1.0, deviations=2.0, sold_a_day=10.0)
+    few, many, huge = cut.maintenance(np.array([0.0, 80.0, 1e9]))
+
+    assert few == pytest.approx(2.0 * 0.5 * (1.0 / 365.0) ** 0.5)
+    assert many == pytest.approx(2.0 * 0.5 * (9.0 / 365.0) ** 0.5)
+    assert huge == 1.0
 
 
 def test_a_depeg_moves_stressed_collateral_the_other_way() -> None:
