@@ -146,6 +146,9 @@ def _figure(value: float) -> str:
 
 def _interrupt(*_: object) -> None:
     """Leave in order on SIGTERM too: every child is stopped on the way out."""
+    # Once is enough: a second word must not cut the clean-up short.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
