@@ -101,5 +101,8 @@ class Venue(Protocol):
     def notices(self) -> Sequence[Notice]:
         """Return and forget what folding found worth telling."""
 
+    def moved(self) -> Sequence[str]:
+        """Return and forget which of the venue's rules the logs of this block changed."""
+
     def owned(self) -> tuple[AccountId, ...]:
         """Return our own accounts: never liquidated by us."""

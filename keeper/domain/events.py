@@ -71,6 +71,46 @@ class OracleUpdated:
 
 
 @dataclass(frozen=True, slots=True)
+class PayloadReceived:
+    """A publisher signed feed data that any transaction may carry to the chain until `deadline`.
+
+    `feed` is the contract that accepts it, `payload` what it accepts as hex; times are unix
+    seconds.
+    """
+
+    source: str
+    feed: Address
+    payload: str
+    timestamp: int
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateAudited:
+    """Our figures were compared with the chain's own views at one block hash.
+
+    `full` where every account was asked; `drift` names the first difference, "" where there is
+    none.
+    """
+
+    venue: str
+    number: int
+    hash: Hash
+    accounts: int
+    full: bool
+    drift: str
+
+
+@dataclass(frozen=True, slots=True)
+class RulesObserved:
+    """A contract's code, owner or pause was seen to change though no log of ours told it."""
+
+    venue: str
+    subject: str
+    change: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ticked:
     """Time passed with nothing else to tell."""
 
@@ -174,6 +214,9 @@ Event = (
     | BlockSealed
     | ChainRewound
     | OracleUpdated
+    | PayloadReceived
+    | StateAudited
+    | RulesObserved
     | Ticked
     | LaneObserved
     | PreflightPassed

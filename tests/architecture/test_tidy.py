@@ -14,7 +14,7 @@ PURE = (
     "market",
     "margin",
     "liquidation",
-    "machine.py",
+    "machine",
     "venue.py",
     "protocols",
 )

@@ -9,7 +9,9 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
-import keeper.machine
+import keeper.machine.assessing
+import keeper.machine.machine
+import keeper.machine.serving
 from keeper.chain.completeness import Watchlist
 from keeper.chain.dispatch import Dispatch
 from keeper.domain.events import BlockSealed, Log
@@ -89,12 +91,12 @@ def log_dropped() -> AbstractContextManager[None]:
 
 def logs_of_a_block_reversed() -> AbstractContextManager[None]:
     """The logs of a block are folded last first."""
-    sound = keeper.machine.Machine._fold_block
+    sound = keeper.machine.machine.Machine._fold_block
 
     def fold(self: Any, block: BlockSealed) -> None:
         sound(self, replace(block, logs=block.logs[::-1]))
 
-    return _patched(keeper.machine.Machine, "_fold_block", fold)
+    return _patched(keeper.machine.machine.Machine, "_fold_block", fold)
 
 
 def stale_quote_used() -> AbstractContextManager[None]:
@@ -104,23 +106,23 @@ def stale_quote_used() -> AbstractContextManager[None]:
 
 def interest_forgotten() -> AbstractContextManager[None]:
     """Decisions are made on positions' worth with the sign of what accrued the wrong way."""
-    sound = keeper.machine.Margined
+    sound = keeper.machine.assessing.Margined
 
     def margined(book: Any, stored: Any, accrued: Any) -> Any:
         return sound(book, stored, stored.with_cash(-200.0 - book.accrued))
 
-    return _patched(keeper.machine, "Margined", margined)
+    return _patched(keeper.machine.assessing, "Margined", margined)
 
 
 def breach_overlooked() -> AbstractContextManager[None]:
     """The last breach of a book is left out."""
-    sound = keeper.machine.triage
+    sound = keeper.machine.assessing.triage
 
     def triage(excess: Any, equity: Any, defined: Any) -> Triage:
         found = sound(excess, equity, defined)
         return found._replace(breaches=found.breaches[:-1])
 
-    return _patched(keeper.machine, "triage", triage)
+    return _patched(keeper.machine.assessing, "triage", triage)
 
 
 def bid_below_the_price() -> AbstractContextManager[None]:
@@ -156,7 +158,7 @@ def second_action_allowed() -> AbstractContextManager[None]:
 def cap_ignored() -> AbstractContextManager[None]:
     """A command may cost what it costs."""
     return _patched(
-        keeper.machine,
+        keeper.machine.serving,
         "spend_cap_wei",
         lambda gas, value, base_fee, limits: gas * base_fee * 20_000 + value,
     )
@@ -171,7 +173,7 @@ def order_by_chance() -> AbstractContextManager[None]:
         turn += 1
         return prioritise(appraised, order)[:: -1 if turn % 2 else 1]
 
-    return _patched(keeper.machine, "prioritise", prioritised)
+    return _patched(keeper.machine.serving, "prioritise", prioritised)
 
 
 def nonce_bumped_on_replacement() -> AbstractContextManager[None]:

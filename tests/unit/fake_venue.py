@@ -51,13 +51,14 @@ def empty_market() -> Market:
 
 
 class FakeVenue:
-    """Logs of the form data = "account:excess"; data "bad" cannot be decoded."""
+    """Logs say "account:excess", or "rule <what changed>"; "bad" cannot be decoded."""
 
     name = "fake"
 
     def __init__(self, portfolio: Portfolio) -> None:
         self.table = portfolio.table("fake.excess", int)
         self.timestamp = 0
+        self.changes: tuple[str, ...] = ()
 
     def watch(self) -> tuple[str, ...]:
         return (ADDRESS,)
@@ -66,14 +67,19 @@ class FakeVenue:
         for account, excess in snapshot["excess"]:
             self.table.set(account, excess)
 
-    def decode(self, log: Log) -> tuple[int, int] | None:
+    def decode(self, log: Log) -> tuple[int, int] | str | None:
         if log.data == "bad":
             raise UndecodableLog(log.address, "0x00", log.log_index, "planted")
+        if log.data.startswith("rule "):
+            return log.data
         account, excess = log.data.split(":")
         return int(account), int(excess)
 
-    def fold(self, event: tuple[int, int], block: BlockSealed) -> None:
-        self.table.set(*event)
+    def fold(self, event: tuple[int, int] | str, block: BlockSealed) -> None:
+        if isinstance(event, str):
+            self.changes = (*self.changes, event)
+        else:
+            self.table.set(*event)
 
     def accrue(self, timestamp: int) -> None:
         self.timestamp = timestamp
@@ -99,6 +105,10 @@ class FakeVenue:
                 attention=np.zeros(len(rows), np.bool_),
             )
         ]
+
+    def moved(self) -> tuple[str, ...]:
+        moved, self.changes = self.changes, ()
+        return moved
 
     def unsupported(self) -> int:
         return 0

@@ -4,7 +4,12 @@ from typing import Any
 
 import pytest
 
-from keeper.domain.events import ChainRewound
+from keeper.domain.events import (
+    ChainRewound,
+    RulesObserved,
+    StateAudited,
+    TransactionIncluded,
+)
 from keeper.liquidation.halt import HaltRule
 from keeper.liquidation.strategy import Appraisal, Opportunity, Service, Stock
 from keeper.machine import Machine, MachineParameters
@@ -62,3 +67,72 @@ def test_bids_wait_for_the_first_blocks_after_a_halt_and_starts_do_not(
     made = world(strategy, halt=HaltRule(gap_s=gap_s, hold_blocks=1))
     assert accounts(made.block(1, "7:-5")) == [7], "the first block ends no halt"
     assert accounts(made.block(2, "8:-5")) == served
+
+
+def kinds(made: World, event: StateAudited | RulesObserved) -> list[str]:
+    return [notice.kind for notice in made.apply(event).notices]
+
+
+def audited(number: int, drift: str = "", full: bool = True, venue: str = "fake") -> StateAudited:
+    return StateAudited(venue, number, hash_of(number), 1, full, drift)
+
+
+def test_drift_stops_what_is_served_and_not_what_is_margined() -> None:
+    made = world()
+    made.block(1)
+    assert kinds(made, audited(1, "account 7: mm", full=False)) == ["decisions_stopped"]
+    effects = made.block(2, "7:-5")
+    assert accounts(effects) == []
+    assert effects.assessments[0].breaches == 1
+
+
+def test_only_a_full_audit_that_agrees_lets_decisions_go_on() -> None:
+    made = world()
+    made.block(1)
+    made.apply(audited(1, "account 7: mm"))
+    made.block(2, "7:-5")
+    assert kinds(made, audited(2, full=False)) == []
+    assert accounts(made.block(3)) == []
+    assert kinds(made, audited(3)) == ["decisions_resumed"]
+    assert accounts(made.block(4)) == [7]
+
+
+def test_a_changed_rule_stops_what_is_served_in_its_own_block() -> None:
+    made = world()
+    effects = made.block(1, "rule haircut", "7:-5")
+    assert accounts(effects) == []
+    assert [notice.kind for notice in effects.notices] == ["decisions_stopped"]
+
+
+def test_an_audit_of_a_block_before_the_change_proves_nothing() -> None:
+    made = world()
+    made.block(1)
+    made.block(2, "rule haircut", "7:-5")
+    assert kinds(made, audited(1)) == []
+    assert accounts(made.block(3)) == []
+    made.apply(audited(2))
+    assert accounts(made.block(4)) == [7]
+
+
+def test_a_change_that_no_log_told_stops_what_is_served() -> None:
+    made = world()
+    made.block(1)
+    assert kinds(made, RulesObserved("fake", "manager", "code")) == ["decisions_stopped"]
+    assert accounts(made.block(2, "7:-5")) == []
+
+
+def test_a_doubt_about_one_venue_is_not_ended_by_another() -> None:
+    made = world()
+    made.block(1)
+    made.apply(audited(1, "account 7: mm"))
+    made.apply(audited(1, venue="other"))
+    assert accounts(made.block(2, "7:-5")) == []
+
+
+def test_an_account_held_back_is_not_served_on_receipt_while_its_venue_is_doubted() -> None:
+    made = world()
+    command = made.block(1, "7:-5").commands[0]
+    made.block(2)
+    made.apply(audited(2, "account 7: mm"))
+    included = TransactionIncluded(command.id, hash_of(9), 2, hash_of(2), 1, 1)
+    assert accounts(made.apply(included)) == []

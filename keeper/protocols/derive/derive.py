@@ -134,6 +134,10 @@ class Derive:
         """Return and forget what folding found worth telling."""
         return self._fold.drain()
 
+    def moved(self) -> Sequence[str]:
+        """Return and forget which rules the last block's logs changed."""
+        return self._fold.moved()
+
     def owned(self) -> tuple[AccountId, ...]:
         """Return our own accounts, ascending: never liquidated by us."""
         return tuple(sorted(self._own_accounts()))

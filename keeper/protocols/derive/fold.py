@@ -33,6 +33,7 @@ class Fold:
     def __init__(self, tables: DeriveTables) -> None:
         self.tables = tables
         self._notices: list[Notice] = []
+        self._moved: list[str] = []
 
     def load(self, snapshot: Mapping[str, Any]) -> None:
         """Write a snapshot's rows to empty tables; tell of managers that are not served.
@@ -58,6 +59,11 @@ class Fold:
         """Return and forget what folding found worth telling."""
         told, self._notices = tuple(self._notices), []
         return told
+
+    def moved(self) -> tuple[str, ...]:
+        """Return and forget which rules were changed since last asked."""
+        moved, self._moved = tuple(self._moved), []
+        return moved
 
 
 def watch_addresses(tables: DeriveTables) -> tuple[Address, ...]:

@@ -1,0 +1,143 @@
+"""From opportunities to commands: appraise, order, propose, limit. Pure.
+
+Must not know how accounts are margined, nor what a command becomes once it is out.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from keeper.domain.effects import Command, Notice
+from keeper.domain.events import BlockSealed
+from keeper.domain.units import AccountId
+from keeper.liquidation.halt import Halt, HaltRule
+from keeper.liquidation.limits import LimitParameters, spend_cap_wei
+from keeper.liquidation.mandate import Mandate, permitted
+from keeper.liquidation.outbox import CooldownRule, Outbox
+from keeper.liquidation.patience import Patience
+from keeper.liquidation.priority import ORDERS, Appraised, prioritise
+from keeper.liquidation.strategy import Opportunity, Proposal, Stock, Strategy
+from keeper.venue import Venue
+
+
+@dataclass(frozen=True, slots=True)
+class MachineParameters:
+    """What decisions depend on besides entries; part of the configuration's digest."""
+
+    chain_id: int
+    order: str = "excess"
+    limits: LimitParameters = field(default_factory=LimitParameters)
+    cooldown: CooldownRule = field(default_factory=CooldownRule)
+    act_after_blocks: int = 0  # a backup serves what stood unserved for so many blocks
+    halt: HaltRule = field(default_factory=HaltRule)
+    mandates: tuple[Mandate, ...] = ()  # without one nothing is done to an account that stands
+
+
+@dataclass(slots=True)
+class Round:
+    """The last block's decisions, kept open until the next block.
+
+    `held` are opportunities of accounts whose earlier command was in this very block, but whose
+    receipt was not read yet: they are served as soon as it is, not a block later.
+    """
+
+    block: BlockSealed
+    stock: Stock
+    served: int
+    held: dict[tuple[str, AccountId], tuple[Venue, Opportunity]]
+
+
+class Serving:
+    """Serves breaches in strict priority, one live command an account."""
+
+    def __init__(self, parameters: MachineParameters, strategies: Mapping[str, Strategy]) -> None:
+        self.parameters = parameters
+        self.outbox = Outbox(parameters.cooldown)
+        self.patience = Patience(parameters.act_after_blocks)
+        self.halt = Halt(parameters.halt)
+        self._strategies = strategies
+
+    def open_round(self, venues: Sequence[Venue], block: BlockSealed) -> Round:
+        """Return a block's round with nothing served yet: whose cash and places it may use."""
+        limits = self.parameters.limits
+        bidders = [bidder for venue in venues for bidder in venue.bidders()]
+        price = block.base_fee_wei + limits.tip_max_wei
+        stock = Stock(bidders, price, limits.gas_token_usd, limits.commands_per_block_max)
+        return Round(block, stock, 0, {})
+
+    def serve(
+        self,
+        venue: Venue,
+        opportunities: Sequence[Opportunity],
+        current: "Round",
+    ) -> tuple[list[Command], list[Notice]]:
+        """Propose from the top of the priority order until the stock is used up."""
+        block, stock = current.block, current.stock
+        strategy = self._strategies[venue.name]
+        appraised = []
+        for opportunity in opportunities:
+            if not self.outbox.free(venue.name, opportunity.account, block.number):
+                current.held[venue.name, opportunity.account] = (venue, opportunity)
+                continue
+            appraisal = strategy.appraise(opportunity, stock)
+            if appraisal is None or not self.halt.allows(appraisal.service, block.number):
+                continue
+            each = Appraised(opportunity, appraisal)
+            if permitted(each, self.parameters.mandates):
+                appraised.append(each)
+        appraised = self.patience.ripe(venue.name, block.number, appraised)
+        commands: list[Command] = []
+        notices: list[Notice] = []
+        for opportunity, appraisal in prioritise(appraised, ORDERS[self.parameters.order]):
+            if stock.commands <= 0:
+                left = len(appraised) - len(commands)
+                fields = (("venue", venue.name), ("left", left))
+                notices.append(Notice("commands_limit_reached", "warning", fields))
+                break
+            proposal = strategy.propose(opportunity, appraisal, stock)
+            if proposal is None:
+                continue
+            command = self._command(
+                venue, block, opportunity, proposal, current.served + len(commands)
+            )
+            if command is None:
+                fields = (("venue", venue.name), ("account", opportunity.account))
+                notices.append(Notice("command_too_dear", "warning", fields))
+                continue
+            stock.debit(proposal)
+            commands.append(command)
+        current.served += len(commands)
+        return commands, notices
+
+    def _command(
+        self,
+        venue: Venue,
+        block: BlockSealed,
+        opportunity: Opportunity,
+        proposal: Proposal,
+        rank: int,
+    ) -> Command | None:
+        """Make a command of a proposal; None where it would cost more than the limit."""
+        limits = self.parameters.limits
+        encoded = venue.encode(opportunity, proposal)
+        value = encoded.call.value_wei
+        # Estimates carry headroom: what would not fit a block is tried with the whole block.
+        gas = min(encoded.gas, block.gas_limit)
+        spend = spend_cap_wei(gas, value, block.base_fee_wei, limits)
+        if spend is None:
+            return None
+        kind = str(proposal.service)
+        return Command(
+            id=self.outbox.open(venue.name, opportunity.account, kind, block.number),
+            venue=venue.name,
+            account=opportunity.account,
+            kind=kind,
+            call=encoded.call,
+            gas=gas,
+            spend_max_wei=spend,
+            tip_budget_wei=gas * limits.tip_max_wei,
+            deadline_block=block.number + limits.deadline_blocks,
+            rank=rank,
+            sender=encoded.sender,
+            decided_number=block.number,
+            decided_hash=block.hash,
+        )
