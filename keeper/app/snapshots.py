@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import orjson
 
 from keeper.app.assembly import Places, contracts
+from keeper.app.warm_files import ASIDE, SUFFIX, mark_of, put, read_state
 from keeper.config import Config
 from keeper.domain.effects import Notice
 from keeper.domain.errors import (
@@ -19,6 +19,7 @@ from keeper.domain.errors import (
     MalformedRecord,
     StorageError,
 )
+from keeper.portfolio.image import Image
 from keeper.ports import ChainReader, Header
 from keeper.protocols.derive.snapshot import take
 from keeper.runtime.clock import SystemClock
@@ -28,6 +29,7 @@ from keeper.telemetry.logging import Lines
 SNAPSHOT_TRIES = 7
 SNAPSHOT_PAUSE_MS = 100  # before the second try, doubled each time: 6 s in all
 SNAPSHOTS_KEPT = 8
+STATES_KEPT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,21 +107,20 @@ def _write(places: Places, header: Header, venues: dict[str, Any], lines: Lines)
 def store(path: Path, document: dict[str, Any]) -> str:
     """Write a snapshot aside, then in place; return its sha256. Raises StorageError."""
     body = orjson.dumps(document)
-    aside = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError as error:
-        raise StorageError(str(path), f"snapshot cannot be written: {error.strerror}") from error
+    put(path, [body])
     return hashlib.sha256(body).hexdigest()
 
 
-def restore(path: Path, digest: str) -> dict[str, Any]:
-    """Return a stored snapshot; raises StorageError, MalformedRecord (also for another digest)."""
+def restore(path: Path, digest: str) -> dict[str, Any] | Image:
+    """Return what a run began from: a snapshot, or a state file's image.
+
+    Raises StorageError, StateRefused, MalformedRecord (also for another digest than named).
+    """
+    if path.suffix == SUFFIX:
+        image, actual = read_state(path)
+        if actual != digest:
+            raise MalformedRecord(str(path), 0, f"sha256 {actual}, the journal names {digest}")
+        return image
     try:
         body = path.read_bytes()
     except OSError as error:
@@ -132,12 +133,19 @@ def restore(path: Path, digest: str) -> dict[str, Any]:
 
 
 def prune(places: Places) -> None:
-    """Keep the newest few, and every one whose journal is there: without it none replays."""
+    """Keep the newest few of a kind, and each whose journal is there: without it none replays.
+
+    What was being written when a run was killed goes, too.
+    """
     named = {_named_by(path) for path in places.journal.glob("*.0001.jsonl")}
-    files = sorted(places.snapshots.glob("*.json"), key=lambda path: path.stat().st_mtime)
-    for path in files[:-SNAPSHOTS_KEPT]:
-        if path.name not in named:
-            path.unlink()
+    for pattern, kept in (("*.json", SNAPSHOTS_KEPT), (f"*{SUFFIX}", STATES_KEPT)):
+        files = sorted(places.snapshots.glob(pattern), key=lambda path: path.stat().st_mtime_ns)
+        for path in files[:-kept]:
+            if path.name not in named:
+                path.unlink()
+                mark_of(path).unlink(missing_ok=True)
+    for path in places.snapshots.glob(f"*{ASIDE}"):
+        path.unlink()
 
 
 def _named_by(journal: Path) -> str | None:

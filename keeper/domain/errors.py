@@ -6,6 +6,7 @@ KeeperError
 │   ├── KeyFileError         65  a signing key cannot be read, or others may read it
 │   ├── ChainMismatch        66  wrong chain id, no code at an address, another contract there
 │   ├── FinalityViolated     67  the chain went back behind what it had called final
+│   ├── StateMismatch        68  a state just read is not what the chain says of it
 │   └── StorageError         74  journal or ledger cannot be written
 ├── EndpointError            the node's provider: retry elsewhere; never "healthy", never "not sent"
 │   ├── EndpointUnreachable      no connection, or it broke
@@ -16,6 +17,7 @@ KeeperError
 ├── DataError                the data: stop deciding on it, and say which
 │   ├── UndecodableLog           a known topic with a body that does not fit it
 │   ├── MalformedRecord          a journal line or snapshot that does not parse or does not add up
+│   ├── StateRefused             a state file that is torn, foreign or not of this chain any more
 │   └── ReplayDiverged           a journal re-applied gave other effects
 └── InvariantViolation       us: a bug; the process ends
 
@@ -80,6 +82,19 @@ class FinalityViolated(OperatorError):
         self.expected = expected
         self.actual = actual
         super().__init__(f"block {number} was final as {expected}, is now {actual}")
+
+
+class StateMismatch(OperatorError):
+    """A state that was just read differs from the chain at the same block: nothing is decided."""
+
+    exit_code = 68
+
+    def __init__(self, venue: str, block: str, difference: str) -> None:
+        self.venue = venue
+        self.block = block
+        self.difference = difference
+        cure = "look at the read endpoint: it gave two answers for one block"
+        super().__init__(f"{venue} at block {block}: {difference}; {cure}")
 
 
 class StorageError(OperatorError):
@@ -155,6 +170,16 @@ class MalformedRecord(DataError):
         self.line = line
         self.problem = problem
         super().__init__(f"{source}:{line}: {problem}")
+
+
+class StateRefused(DataError):
+    """A state file that must not be begun from; `reason` is a classified word."""
+
+    def __init__(self, source: str, reason: str, problem: str) -> None:
+        self.source = source
+        self.reason = reason
+        self.problem = problem
+        super().__init__(f"{source}: {reason}: {problem}")
 
 
 class ReplayDiverged(DataError):

@@ -1,20 +1,19 @@
 """One exact number an account: cash, an interest index, a perpetual's last mark.
 
-Kept like quantities, as two int64 columns (value = hi x 10^18 + lo), with a float copy in whole
-units for margin; written through the undo log. Accounts that were never written hold 0.
+Written through the undo log. Accounts that were never written hold 0.
 """
 
+from collections.abc import Mapping
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keeper.domain.errors import InvariantViolation
-from keeper.domain.units import WAD
+from keeper.portfolio.exact import Exact, Parts
 from keeper.portfolio.undo import UndoLog
 
 
-HI_MAX = 2**63 - 1
+ROWS_FIRST = 256
 
 
 class Column:
@@ -23,42 +22,45 @@ class Column:
     def __init__(self, undo: UndoLog, name: str) -> None:
         self.name = name
         self._undo = undo
-        self._hi = np.zeros(256, np.int64)
-        self._lo = np.zeros(256, np.int64)
-        self._float = np.zeros(256, np.float64)
+        self._rows = Exact(name, ROWS_FIRST)
 
     def get(self, account: int) -> int:
         """Return the exact value of an account row."""
-        if account >= len(self._hi):
-            return 0
-        return int(self._hi[account]) * WAD + int(self._lo[account])
+        return self._rows.get(account) if account < self._rows.rows else 0
 
     def set(self, account: int, value: int) -> None:
         """Write the value of an account row."""
-        self._undo.record(self, account, self.get(account))
-        self._write(account, value)
+        rows = self._rows
+        if account >= rows.rows:
+            rows.reach(account + 1)
+        self._undo.record(self, account, rows.get(account))
+        rows.put(account, value)
+
+    def set_many(self, values: Mapping[int, int]) -> None:
+        """Write many account rows at once: one record, and what `set` of each would leave."""
+        if not values:
+            return
+        accounts, parts = np.array([*values], np.int64), self._rows.split(values.values())
+        self._rows.reach(int(accounts.max()) + 1)
+        self._undo.record(self, accounts, self._rows.parts().at(accounts))
+        self._rows.lay(accounts, parts)
 
     def restore(self, key: object, old: object) -> None:
-        """Put an old value back; only the undo log calls this."""
-        self._write(cast("int", key), cast("int", old))
+        """Put an old value back, or those of many rows; only the undo log calls this."""
+        if isinstance(old, Parts):
+            self._rows.lay(cast("NDArray[np.int64]", key), old)
+        else:
+            self._rows.put(cast("int", key), cast("int", old))
 
     def floats(self, accounts: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the values of these account rows in whole units, (account,)."""
-        self._reach(int(accounts.max(initial=-1)))
-        return self._float[accounts]
+        self._rows.reach(int(accounts.max(initial=-1)) + 1)
+        return self._rows.floats[accounts]
 
-    def _write(self, account: int, value: int) -> None:
-        hi, lo = divmod(value, WAD)
-        if not -HI_MAX <= hi <= HI_MAX:
-            raise InvariantViolation(f"{self.name} of {value} does not fit two int64 columns")
-        self._reach(account)
-        self._hi[account], self._lo[account], self._float[account] = hi, lo, value / WAD
+    def cut(self, accounts: int) -> Parts:
+        """Return a copy of the first so many account rows."""
+        return self._rows.cut(accounts)
 
-    def _reach(self, account: int) -> None:
-        if account >= len(self._hi):
-            size = max(account + 1, 2 * len(self._hi))
-            for name in ("_hi", "_lo", "_float"):
-                old = getattr(self, name)
-                new = np.zeros(size, old.dtype)
-                new[: len(old)] = old
-                setattr(self, name, new)
+    def fill(self, parts: Parts) -> None:
+        """Take over the rows of a state file, unlogged; raises ValueError."""
+        self._rows.fill(parts)

@@ -57,6 +57,17 @@ class Accounts:
         """Return (venue, account) of a row."""
         return self._key[row]
 
+    def cut(self) -> list[tuple[str, AccountId]]:
+        """Return (venue, account) of every row, in row order."""
+        return list(self._key)
+
+    def fill(self, keys: list[tuple[str, AccountId]]) -> None:
+        """Take over the rows of a state file; raises ValueError where one stands twice."""
+        self._row = {key: row for row, key in enumerate(keys)}
+        self._key = keys
+        if len(self._row) != len(keys):
+            raise ValueError("accounts: one stands twice")
+
 
 class Instruments:
     """Instrument to row and back, with the canonical rank of each row."""
@@ -84,6 +95,20 @@ class Instruments:
 
     def __getitem__(self, row: int) -> Instrument:
         return self._key[row]
+
+    def cut(self) -> list[Instrument]:
+        """Return every instrument, in row order."""
+        return list(self._key)
+
+    def fill(self, listed: list[Instrument]) -> None:
+        """Take over the rows of a state file; raises ValueError where one stands twice."""
+        self._row = {instrument: row for row, instrument in enumerate(listed)}
+        self._key, self._sorted = listed, sorted(listed)
+        if len(self._row) != len(listed):
+            raise ValueError("instruments: one stands twice")
+        self._rank = np.zeros(len(listed), np.int64)
+        for place, instrument in enumerate(self._sorted):
+            self._rank[self._row[instrument]] = place
 
     @property
     def rank(self) -> NDArray[np.int64]:

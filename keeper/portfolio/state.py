@@ -47,6 +47,11 @@ class Portfolio:
         return self._tables
 
     @property
+    def columns(self) -> dict[str, Column]:
+        """Return the columns by name."""
+        return self._columns
+
+    @property
     def tip(self) -> tuple[int, Hash] | None:
         """Return (number, hash) of the block the state stands at."""
         return self.undo.tip

@@ -59,6 +59,15 @@ class Table(Generic[K, V]):
             del self._rows[key]
             self.version += 1
 
+    def cut(self) -> dict[K, V]:
+        """Return a copy of all rows, in the order they were written; values never change."""
+        return dict(self._rows)
+
+    def fill(self, rows: dict[K, V]) -> None:
+        """Take over the rows of a state file, unlogged."""
+        self._rows = rows
+        self.version += 1
+
     def restore(self, key: object, old: object) -> None:
         """Put an old value back; only the undo log calls this."""
         self.version += 1

@@ -74,6 +74,7 @@ BY_NAME: dict[str, Any] = {
     "mm": NUMBERS,
     "timestamp": st.sampled_from([0, NOW, NOW + 5, SOON]),
     "expiry": st.sampled_from([0, SOON]),
+    "about": st.lists(ADDRESSES, max_size=2).map(tuple),
 }
 ROWS: dict[type, Any] = {
     ev.ForwardPosted: rows(ForwardRow),

@@ -68,7 +68,8 @@ class World:
     def seen(self) -> Any:
         """Everything a reader can see, the compact book of margin included."""
         accounts = np.arange(len(self.portfolio.accounts), dtype=np.int64)
-        start, instrument, quantity = self.portfolio.positions.book(accounts)
+        start, instrument, places = self.portfolio.positions.places(accounts)
+        quantity = self.portfolio.positions.quantities(places)
         book = [
             (self.portfolio.accounts.key(row), self.portfolio.instruments[each], value)
             for row in range(len(accounts))

@@ -6,15 +6,18 @@ timestamps, so their last updates are taken from logs, scanned back one heartbea
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from keeper.domain.errors import EndpointError
+from keeper.domain.errors import EndpointError, RpcError
 from keeper.domain.events import Log
-from keeper.domain.units import Address
+from keeper.domain.units import AccountId, Address
 from keeper.portfolio.state import Portfolio
 from keeper.ports import CallFailed, ChainReader, Clock, Header
 from keeper.protocols.derive.abi import TOPIC, call
+from keeper.protocols.derive.agreement import Standing, disagreements, standing
+from keeper.protocols.derive.bundle import NOBODY, bundle, unbundle
 from keeper.protocols.derive.decode import decode
 from keeper.protocols.derive.events import CollateralFeedSet, CollateralSet
 from keeper.protocols.derive.fold import Fold
@@ -31,6 +34,7 @@ from keeper.protocols.derive.wiring import DeriveConfig
 Progress = Callable[[float, float | None], None]
 
 IN_FLIGHT_MAX = 4
+BUNDLE_CALLS_MAX = 256  # 15 kB of init code, of 48 kB; a few million gas
 CALLS_AN_ACCOUNT = 3  # in the widest question about accounts
 SCAN_FIRST_BLOCKS = 64
 QUOTES = {
@@ -72,6 +76,25 @@ async def take(
     return dump(tables, block.number, block.hash, block.timestamp)
 
 
+async def compare(
+    reader: ChainReader, config: DeriveConfig, block: Header, ours: Standing
+) -> list[str]:
+    """Return in what the chain differs at a block from what we hold of some accounts there.
+
+    Raises EndpointError, also when the block left the chain, and ChainMismatch.
+    """
+    portfolio = Portfolio()
+    portfolio.undo.begin(block.number, block.hash)
+    tables = DeriveTables(portfolio, config)
+    for manager, row in ours.managers:
+        tables.managers.set(manager, row)
+    taking = _Taking(reader, tables, block)
+    total = await taking.last_account()
+    known = [account for account in ours.accounts if account <= total]
+    await taking.answer(accounts(tables, known, await taking.managers_with_libs()))
+    return disagreements(ours, total, standing(tables, ours.accounts).accounts)
+
+
 class _Taking:
     """One snapshot being taken."""
 
@@ -80,6 +103,7 @@ class _Taking:
         self.tables = tables
         self.block = block
         self.config = tables.config
+        self.bundling = True
 
     async def answer(self, survey: Survey) -> None:
         """Ask what a survey wants to know until it wants no more."""
@@ -94,18 +118,37 @@ class _Taking:
         answers: list[bytes | None] = []
         for first in range(0, len(asks), self.config.snapshot_batch_calls):
             batch = asks[first : first + self.config.snapshot_batch_calls]
-            for (where, _), result in zip(
-                batch, await self.reader.call_many(batch, self.block.hash), strict=True
-            ):
-                answers.append(None if isinstance(result, CallFailed) else _bytes(where, result))
+            answers += await self._bundled(batch)
+            # What failed among many may have lacked gas: only by itself does it prove a revert.
+            again = [at for at in range(first, first + len(batch)) if answers[at] is None]
+            alone = [asks[at] for at in again]
+            results = await self.reader.call_many(alone, self.block.hash)
+            for at, (where, _), result in zip(again, alone, results, strict=True):
+                answers[at] = None if isinstance(result, CallFailed) else _bytes(where, result)
+        return answers
+
+    async def _bundled(self, asks: list[Ask]) -> list[bytes | None]:
+        """Ask many views in each call; None for what must be asked again by itself.
+
+        A node that will not run bundles is asked no more of them: it takes longer, that is all.
+        """
+        parts = [asks[at : at + BUNDLE_CALLS_MAX] for at in range(0, len(asks), BUNDLE_CALLS_MAX)]
+        results: Sequence[str | CallFailed] = [""] * len(parts)
+        if self.bundling:
+            calls = [(NOBODY, bundle(part)) for part in parts]
+            with contextlib.suppress(RpcError):
+                results = await self.reader.call_many(calls, self.block.hash)
+        answers: list[bytes | None] = []
+        for part, result in zip(parts, results, strict=True):
+            told = unbundle(result.data, len(part)) if isinstance(result, CallFailed) else None
+            self.bundling = self.bundling and told is not None
+            answers += told or [None] * len(part)
         return answers
 
     async def accounts(self, clock: Clock, progress: Progress) -> None:
         """Read every account, a few batches in flight."""
-        hub = self.config.sub_accounts
-        (answer,) = await self._ask([(hub, call("lastAccountId"))])
-        last = int(read(hub, "lastAccountId", answer, "u")[0])
-        with_libs = await self._managers_with_libs()
+        last = await self.last_account()
+        with_libs = await self.managers_with_libs()
         size = max(1, self.config.snapshot_batch_calls // CALLS_AN_ACCOUNT)
         started, done = clock.monotonic_ns(), 0
         gate = asyncio.Semaphore(IN_FLIGHT_MAX)
@@ -127,7 +170,13 @@ class _Taking:
             # The first failure ended the others; alone it says who must act.
             raise failed.exceptions[0] from failed
 
-    async def _managers_with_libs(self) -> frozenset[Address]:
+    async def last_account(self) -> AccountId:
+        """Return the newest account's number, which is how many there are."""
+        hub = self.config.sub_accounts
+        (answer,) = await self._ask([(hub, call("lastAccountId"))])
+        return int(read(hub, "lastAccountId", answer, "u")[0])
+
+    async def managers_with_libs(self) -> frozenset[Address]:
         """Return the managers that know overrides (PMRM_2_1): the others have no such view."""
         managers = self.config.managers
         answers = await self._ask([(manager, call("getAccountLib", 0)) for manager in managers])

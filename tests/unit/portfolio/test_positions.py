@@ -5,8 +5,9 @@ import pytest
 
 from keeper.domain.errors import InvariantViolation
 from keeper.domain.units import WAD
+from keeper.portfolio.exact import HI_MAX
 from keeper.portfolio.instruments import Accounts, Instrument, Instruments
-from keeper.portfolio.positions import HI_MAX, ROOM_FIRST, Positions
+from keeper.portfolio.positions import ROOM_FIRST, Positions
 from keeper.portfolio.undo import UndoLog
 
 
@@ -123,18 +124,18 @@ def test_a_book_is_compact_and_asks_for_any_accounts_in_any_order(
     positions.set(0, high, 2 * WAD)
     positions.set(0, low, -WAD)
     positions.set(3, high, WAD // 2)
-    start, instrument, quantity = positions.book(np.array([3, 1, 77, 0], np.int64))
+    start, instrument, places = positions.places(np.array([3, 1, 77, 0], np.int64))
     assert start.tolist() == [0, 1, 1, 1, 3]
     assert instrument.tolist() == [high, low, high]
-    assert quantity.tolist() == [0.5, -1.0, 2.0]
+    assert positions.quantities(places).tolist() == [0.5, -1.0, 2.0]
     assert instrument.dtype == np.int32
 
 
 def test_an_empty_book_is_a_book(positions: Positions) -> None:
     for accounts in ([], [0], [5, 6]):
-        start, instrument, quantity = positions.book(np.array(accounts, np.int64))
+        start, instrument, places = positions.places(np.array(accounts, np.int64))
         assert start.tolist() == [0] * (len(accounts) + 1)
-        assert len(instrument) == len(quantity) == 0
+        assert len(instrument) == len(places) == 0
 
 
 def test_the_columns_grow_beyond_their_first_size(

@@ -5,7 +5,8 @@ import pytest
 
 from keeper.domain.errors import InvariantViolation
 from keeper.domain.units import WAD
-from keeper.portfolio.columns import HI_MAX, Column
+from keeper.portfolio.columns import Column
+from keeper.portfolio.exact import HI_MAX
 from keeper.portfolio.state import Portfolio
 from keeper.portfolio.tables import Table
 from keeper.portfolio.undo import UndoLog

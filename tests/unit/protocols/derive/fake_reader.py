@@ -8,6 +8,7 @@ from eth_abi.abi import encode
 from keeper.domain.events import Log
 from keeper.ports import CallFailed, Header
 from keeper.protocols.derive.abi import SELECTOR
+from keeper.protocols.derive.bundle import NOBODY
 from keeper.protocols.derive.tables import DIFF, FORWARD, STATIC_DIFF, STATIC_RATE, STATIC_SPOT
 from keeper.protocols.derive.wiring import NOWHERE
 from tests.unit.protocols.derive.deployment import AUCTION, CASH, SUB_ACCOUNTS, Deployment
@@ -36,7 +37,11 @@ class FakeReader:
         self.answers: dict[tuple[str, str], str] = {}
         self.history: list[tuple[int, Log]] = []
         self.scanned: list[tuple[int, int]] = []
-        self.calls = 0
+        self.calls = 0  # views asked by themselves
+        self.bundled = 0  # views asked in bundles
+        self.bundles = True
+        self.refused = 0  # bundles that were not run
+        self.starved: set[str] = set()  # views that lack gas in a bundle
         self.reorged = False
 
     async def header(self, number: int | str) -> Header:
@@ -56,8 +61,28 @@ class FakeReader:
         self, calls: Sequence[tuple[str, str]], block: str, gas: int | None = None
     ) -> list[str | CallFailed]:
         assert block == self.head.hash, "a call that is not pinned"
+        if calls and all(where == NOBODY for where, _ in calls):
+            self.refused += 0 if self.bundles else len(calls)
+            return [self._bundle(data) if self.bundles else REVERTED for _, data in calls]
         self.calls += len(calls)
         return [self._answer(where, data) for where, data in calls]
+
+    def _bundle(self, data: str) -> CallFailed:
+        """Answer what a bundle asks, as its program would: each with success and size, reverted."""
+        raw, told = bytes.fromhex(data[2:]), b""
+        at = raw[4]  # where the program says that it ends
+        while at < len(raw):
+            size = int.from_bytes(raw[at + 20 : at + 22], "big")
+            asked = raw[at + 22 : at + 22 + size]
+            self.bundled += 1
+            answer = self._answer("0x" + raw[at : at + 20].hex(), "0x" + asked.hex())
+            if isinstance(answer, CallFailed) or VIEW["0x" + asked[:4].hex()] in self.starved:
+                told += bytes(32)
+            else:
+                body = bytes.fromhex(answer[2:])
+                told += (1 << 128 | len(body)).to_bytes(32, "big") + body
+            at += 22 + size
+        return CallFailed("0x" + told.hex())
 
     async def logs(
         self, addresses: Sequence[str], topics: Sequence[str], first: int, last: int

@@ -265,6 +265,7 @@ async def test_garbage_is_named_and_not_read(
 
 
 async def test_an_answer_that_is_not_hex_is_the_endpoints_fault(scene: Scene) -> None:
+    scene.reader.bundles = False
     scene.reader.answers[CASH, "borrowIndex"] = "0xzz"
     with pytest.raises(EndpointError):
         await scene.take()
@@ -274,3 +275,27 @@ async def test_a_block_that_left_the_chain_meanwhile_is_no_snapshot(scene: Scene
     scene.reader.reorged = True
     with pytest.raises(EndpointError, match="left the chain"):
         await scene.take()
+
+
+async def test_views_are_asked_in_bundles(scene: Scene) -> None:
+    await scene.take()
+    assert scene.reader.bundled > 100
+    assert scene.reader.calls < scene.reader.bundled / 5, (
+        "only what failed in a bundle is asked by itself"
+    )
+
+
+async def test_a_node_that_runs_no_bundles_gives_the_same_snapshot(scene: Scene) -> None:
+    bundled = await scene.take()
+    scene.reader.bundles = False
+    assert await scene.take() == bundled
+    assert scene.reader.refused == 1, "and is asked for no more of them"
+
+
+@pytest.mark.parametrize("view", ["ownerOf", "getAccountBalances", "getAuction", "heartbeat"])
+async def test_what_lacked_gas_in_a_bundle_is_asked_again_by_itself(
+    scene: Scene, view: str
+) -> None:
+    whole = await scene.take()
+    scene.reader.starved = {view}
+    assert await scene.take() == whole
