@@ -153,13 +153,18 @@ class Sender:
         self, name: str, *arguments: Any, libraries: Mapping[str, str] | None = None
     ) -> Contract:
         """Queue the creation of contract `name`; where it will be is known at once."""
-        artifact = load(name)
+        return self.create(load(name), *arguments, libraries=libraries)
+
+    def create(
+        self, artifact: Artifact, *arguments: Any, libraries: Mapping[str, str] | None = None
+    ) -> Contract:
+        """Queue the creation of a contract that somebody else compiled; as `deploy`."""
         creation = artifact.linked(libraries)
         constructor = next((e for e in artifact.abi if e["type"] == "constructor"), None)
         types = [type_of(each) for each in constructor["inputs"]] if constructor else []
         data = creation + encode(types, arguments).hex()
         address = created_address(self.address, self._nonce)
-        self._push(f"deploy {name}", {"data": data, "gas": hex(GAS_DEPLOY)})
+        self._push(f"deploy {artifact.name}", {"data": data, "gas": hex(GAS_DEPLOY)})
         return Contract(address, artifact)
 
     def send(self, contract: Contract, name: str, *arguments: Any, gas: int = GAS_CALL) -> None:

@@ -1,23 +1,22 @@
-"""Feed data as the venue's feeds take them: packed, unsigned, one batch a moment.
+"""Feed data as the venue's feeds take them: packed, one batch a moment.
 
-It knows the layout of each feed's data; it must not know where prices come from. Signatures are
-left out: on the development venue the sender is a permitted publisher.
+It knows the layout of each feed's data; it must not know where prices come from. Without a signer
+the sender must be a permitted publisher; with one, anybody may send them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from eth_abi.abi import encode
 
 from deploy.devnet.contract import Contract, Sender
 from deploy.devnet.parameters import wad
+from deploy.devnet.signing import FeedSigner, feed_data
 
 
 FULL = wad("1")
 DEADLINE_S = 3_600
-_FEED_DATA = "(bytes,uint256,uint64,address[],bytes[])"
 
 
 @dataclass
@@ -26,6 +25,8 @@ class Quotes:
 
     timestamp: int
     batch: list[tuple[str, bytes]] = field(default_factory=list)
+    signer: FeedSigner | None = None
+    deadline_s: int = DEADLINE_S
 
     def spot(self, feed: Contract, price: int, confidence: int = FULL) -> None:
         """Add a spot, stable or collateral price."""
@@ -74,5 +75,9 @@ class Quotes:
         sender.send(submitter, "submitData", self.packed(), gas=gas)
 
     def _add(self, feed: Contract, data: bytes) -> None:
-        signed: tuple[Any, ...] = (data, self.timestamp + DEADLINE_S, self.timestamp, [], [])
-        self.batch.append((feed.address, encode([_FEED_DATA], [signed])))
+        deadline = self.timestamp + self.deadline_s
+        if self.signer is None:
+            packed = feed_data(data, deadline, self.timestamp, [], [])
+        else:
+            packed = self.signer.signed(feed, data, self.timestamp, deadline)
+        self.batch.append((feed.address, packed))

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from coincurve import PrivateKey
 from eth_abi.abi import encode
-from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from deploy.devnet.contract import Contract, Sender
@@ -16,6 +14,7 @@ from deploy.devnet.node import Node
 from deploy.devnet.parameters import wad
 from deploy.devnet.quotes import Quotes
 from deploy.devnet.rpc import RpcError
+from deploy.devnet.signing import FeedSigner, feed_data
 
 
 pytestmark = pytest.mark.node
@@ -24,9 +23,7 @@ HEARTBEAT_S = 100
 SETTLEMENT_HEARTBEAT_S = 60
 WINDOW_S = 1_800
 START = 2_000_000_000
-SIGNER = PrivateKey(bytes(31) + b"\x07")
 SMILE = (wad("0.01"), wad("0.08"), wad("-0.3"), wad("-0.05"), wad("0.2"))
-FEED_DATA = "(bytes,uint256,uint64,address[],bytes[])"
 
 
 @dataclass
@@ -100,40 +97,17 @@ def now(node: Node) -> int:
 
 def spot_data(price: int, deadline: int, timestamp: int, confidence: int = 10**18) -> bytes:
     content = encode(["uint96", "uint64"], [price, confidence])
-    return encode([FEED_DATA], [(content, deadline, timestamp, [], [])])
-
-
-def hashed(types: list[str], *values: Any) -> bytes:
-    return bytes(keccak(encode(types, values)))
+    return feed_data(content, deadline, timestamp, [], [])
 
 
 def signed(node: Node, feed: Contract, price: int, timestamp: int) -> bytes:
-    """Spot data with a signature of SIGNER by EIP-712, valid for a minute."""
+    """Spot data with a signature by EIP-712, valid for a minute."""
     content = encode(["uint96", "uint64"], [price, 10**18])
-    fields = "string name,string version,uint256 chainId,address verifyingContract"
-    domain = hashed(
-        ["bytes32", "bytes32", "bytes32", "uint256", "address"],
-        keccak(text=f"EIP712Domain({fields})"),
-        keccak(text=feed.artifact.name),
-        keccak(text="1"),
-        int(node.call("eth_chainId"), 16),
-        feed.address,
-    )
-    struct = hashed(
-        ["bytes32", "bytes32", "uint256", "uint64"],
-        keccak(text="FeedData(bytes data,uint256 deadline,uint64 timestamp)"),
-        keccak(content),
-        timestamp + 60,
-        timestamp,
-    )
-    raw = SIGNER.sign_recoverable(keccak(b"\x19\x01" + domain + struct), hasher=None)
-    signature = raw[:64] + bytes([27 + raw[64]])
-    return encode([FEED_DATA], [(content, timestamp + 60, timestamp, [signer()], [signature])])
+    return signer(node).signed(feed, content, timestamp, timestamp + 60)
 
 
-def signer() -> str:
-    public = SIGNER.public_key.format(compressed=False)[1:]
-    return str(to_checksum_address(keccak(public)[12:]))
+def signer(node: Node) -> FeedSigner:
+    return FeedSigner(int(node.call("eth_chainId"), 16), 7)
 
 
 def test_data_no_newer_than_what_stands_are_ignored_without_an_error(
@@ -172,7 +146,7 @@ def test_stranger_needs_a_whitelisted_signature_and_nothing_else(feeds: Feeds, n
     bare = spot_data(wad("123"), now + 60, now)
     assert feeds.refusal(feeds.spot, "acceptData", bare) == selector("BLF_NotEnoughSigners")
     assert feeds.refusal(feeds.spot, "acceptData", data) == selector("BLF_InvalidSigner")
-    feeds.sender.transact(feeds.spot, "addSigner", signer(), True)
+    feeds.sender.transact(feeds.spot, "addSigner", signer(feeds.node).address, True)
     forged = data.replace(bytes.fromhex(f"{wad('123'):064x}"), bytes.fromhex(f"{wad('124'):064x}"))
     assert feeds.refusal(feeds.spot, "acceptData", forged) == selector("BLF_InvalidSignature")
     feeds.stranger.transact(feeds.spot, "acceptData", data)

@@ -6,7 +6,8 @@ are integers, truncated as the chain truncates; columns are float64. Knows table
 must not know margin.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,9 +37,14 @@ class PerpAt(NamedTuple):
 class Accrual:
     """One deployment at one timestamp, as a call in a block of that time would see it."""
 
-    def __init__(self, tables: DeriveTables, now: int) -> None:
+    def __init__(
+        self,
+        tables: DeriveTables,
+        now: int,
+        ahead: Mapping[tuple[Address, int], Any] | None = None,
+    ) -> None:
         self.now = now
-        self.readings = Readings(tables, now)
+        self.readings = Readings(tables, now, ahead)
         self._tables = tables
         self._perps: dict[Address, PerpAt | None] = {}
         self._cash: CashRow | None = None

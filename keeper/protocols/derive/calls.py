@@ -1,7 +1,7 @@
 """Proposals into calldata, their gas, and revert data into a classified word.
 
-Calldata is laid out by hand: every argument is one 32-byte word, and the one dynamic argument is
-always empty. Must not know the tables, nor whether a call is a good idea.
+Calldata is laid out by hand: every argument is one 32-byte word, but for the signed data that a
+bid through the helper may bring. Must not know the tables, nor whether a call is a good idea.
 """
 
 from typing import Final
@@ -19,6 +19,8 @@ TERMINATE: Final = "7e5e9625"
 CONVERT: Final = "a8fc0b05"
 UPDATE_SCENARIO: Final = "7a28721e"
 SETTLE_OPTIONS: Final = "31a7e4d9"
+SUBMIT_DATA: Final = "b7ac763f"  # of the data submitter: abi.encode((feed, data)[])
+ACCEPT_DATA: Final = "6f13e0ac"  # of one feed
 
 # Fixed gas and gas for each position, measured on the venue's contracts (31 scenarios); a bid
 # looks at the whole book three times and moves every balance of it.
@@ -62,6 +64,18 @@ REASONS: Final[dict[str, str]] = {
     "8102bcdc": "BM_AssetCapExceeded",
     "72d35b56": "BM_AccountUnderLiquidation",
     "1141796d": "BLF_DataTooOld",
+    "32d5dc79": "BLF_DataExpired",
+    "0b06986d": "BLF_InvalidTimestamp",
+    "047fcc17": "BLF_InvalidConfidence",
+    "4d4e20e2": "BLF_InvalidSigner",
+    "1607767a": "BLF_InvalidSignature",
+    "0dbbaf6f": "BLF_InvalidSignatureLength",
+    "575d51de": "BLF_NotEnoughSigners",
+    "9d600198": "BLF_DuplicatedSigner",
+    "9d64e9e2": "LSF_InvalidPrice",
+    "3f76043f": "LFF_InvalidFwdDataTimestamp",
+    "9c24e403": "LFF_InvalidSettlementData",
+    "133333e1": "LVF_InvalidVolDataTimestamp",
     "86823cdc": "LFF_MissingExpiryData",
     "7cda43cb": "LFF_SettlementDataTooOld",
     "36273890": "LVF_MissingExpiryData",
@@ -70,6 +84,36 @@ REASONS: Final[dict[str, str]] = {
     "95fb3184": "PMRML2_CollateralDisabled",
     "45a4393b": "LAU_NotOwner",
     "35278d12": "Overflow",
+}
+# What a feed says of data it will not take: they are to blame, not the account they came for.
+DATA_FAULTS: Final = (
+    "BLF_DataExpired",
+    "BLF_InvalidTimestamp",
+    "BLF_InvalidConfidence",
+    "BLF_InvalidSigner",
+    "BLF_InvalidSignature",
+    "BLF_InvalidSignatureLength",
+    "BLF_NotEnoughSigners",
+    "BLF_DuplicatedSigner",
+    "LSF_InvalidPrice",
+    "LFF_InvalidFwdDataTimestamp",
+    "LFF_InvalidSettlementData",
+    "LVF_InvalidVolDataTimestamp",
+    "BM_UnauthorizedCall",
+)
+# What some of them mean for us: somebody had served the account, it stood again, or a bid was no
+# longer worth its price. Everything else is what it is, a revert.
+MEANINGS: Final[dict[str, str]] = {
+    "DA_AccountIsAboveMaintenanceMargin": "healed",
+    "DA_AuctionShouldBeTerminated": "healed",
+    "DA_AuctionAlreadyStarted": "lost_race",
+    "DA_AuctionNotStarted": "lost_race",
+    "DA_NotOngoingAuction": "lost_race",
+    "DA_AuctionAlreadyInInsolvencyMode": "lost_race",
+    "DA_ScenarioIdNotWorse": "lost_race",
+    "DA_InvalidLastTradeId": "lost_race",
+    "DA_SolventAuctionEnded": "expired",
+    "DA_PriceLimitExceeded": "unprofitable",
 }
 ERROR_STRING: Final = "08c379a0"
 PANIC: Final = "4e487b71"
@@ -124,6 +168,15 @@ def advanced_bid(  # one word an argument of the contract's
     share = _share(fraction_wad)
     words = (scenario, account, bidder, share, limit_wad, 0, cash_wad, 0, 9 * 32, 0)
     return _call(helper, ADVANCED_BID, *words)
+
+
+def with_manager_data(call: Call, data: bytes) -> Call:
+    """Return a bid through the helper that also posts feed data: with its cash, before it bids.
+
+    That is after any start, so data do not help to start.
+    """
+    padded = (data + bytes(-len(data) % 32)).hex()
+    return Call(call.to, call.data[:-64] + _word(len(data)) + padded)
 
 
 def fraction_wad(fraction: float) -> int:

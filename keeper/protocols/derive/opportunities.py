@@ -15,7 +15,7 @@ from keeper.margin.book import Book, Flags, Floats, Ints
 from keeper.protocols.derive.calls import gas_limit
 from keeper.protocols.derive.model import Served
 from keeper.protocols.derive.tables import AuctionRow, AuctionRulesRow, DeriveTables
-from keeper.venue import Margined
+from keeper.venue import Ahead, Margined
 
 
 # Relative to gross notional: what two scenarios must differ by to be told apart in float64.
@@ -65,31 +65,45 @@ class Outlook:
     owned       our own accounts, never served
     everywhere  spot or stable is doubted: behind everything
     suspect     (instrument,) a doubted price stands behind it
+    halted      the market's price is none: nothing is done
+    services    what can be done at all; None: whatever the venue accepts
     """
 
     at_s: int
     owned: frozenset[AccountId]
     everywhere: bool
     suspect: Flags
+    halted: bool = False
+    services: tuple[Service, ...] | None = None
 
 
 def opportunities(
-    tables: DeriveTables, served: Served, margined: Margined, breaches: Ints, outlook: Outlook
+    tables: DeriveTables,
+    served: Served,
+    margined: Margined,
+    breaches: Ints,
+    outlook: Outlook,
+    ahead: Outlook | None = None,
 ) -> list[Opportunity]:
-    """Return what can be done about rows in breach, in their order, then those of attention."""
+    """Return what can be done about rows in breach, in their order, then those of attention.
+
+    Rows that lead (see `Margined`) are looked at on the quotes ahead, with the outlook of those.
+    """
     book = margined.book
     attention = np.setdiff1d(np.flatnonzero(book.attention), breaches)
     rows = [
         int(row) for row in (*breaches, *attention) if int(book.accounts[row]) not in outlook.owned
     ]
-    if not rows:
-        return []
-    figures = _figures(tables, served, margined, np.array(rows, np.int64), outlook)
-    found = (
-        _opportunity(tables, served, margined, figures, index, outlook)
-        for index in range(len(rows))
-    )
-    return [opportunity for opportunity in found if opportunity.services]
+    leads = np.zeros(len(book.accounts), np.bool_) if margined.leads is None else margined.leads
+    found: dict[int, Opportunity] = {}
+    for led, look in ((False, outlook), (True, ahead)):
+        chosen = [row for row in rows if bool(leads[row]) == led]
+        if look is None or look.halted or not chosen:
+            continue
+        figures = _figures(tables, served, margined, np.array(chosen, np.int64), look, led=led)
+        for index, row in enumerate(chosen):
+            found[row] = _opportunity(tables, served, margined, figures, index, look)
+    return [found[row] for row in rows if row in found and found[row].services]
 
 
 def services_of(state: State) -> tuple[Service, ...]:
@@ -148,10 +162,17 @@ def select(book: Book, rows: Ints, extra_cash: Floats) -> Book:
 
 
 def _figures(
-    tables: DeriveTables, served: Served, margined: Margined, rows: Ints, outlook: Outlook
+    tables: DeriveTables,
+    served: Served,
+    margined: Margined,
+    rows: Ints,
+    outlook: Outlook,
+    *,
+    led: bool,
 ) -> Figures:
     book, method = margined.book, margined.book.method
-    chosen = select(book.book, rows, book.accrued[rows])
+    at = book.ahead if led and book.ahead is not None else Ahead(book.book, book.market)
+    chosen = select(at.book, rows, book.accrued[rows])
     # The add-on scenario counts under every index: any valid one shows the chain the breach.
     worst = margined.accrued.worst[rows]
     scenario = np.where(worst < method.scenarios, worst, 0)
@@ -163,9 +184,9 @@ def _figures(
     return Figures(
         rows=rows,
         scenario=scenario,
-        under=method.under_scenario(chosen, book.market, asked),
-        ladder=method.ladder(chosen, book.market),
-        greeks=method.greeks(chosen, book.market),
+        under=method.under_scenario(chosen, at.market, asked),
+        ladder=method.ladder(chosen, at.market),
+        greeks=method.greeks(chosen, at.market),
         expired=_any_held(chosen, served.scene.settled),
         suspect=_any_held(chosen, outlook.suspect),
     )
@@ -206,6 +227,8 @@ def _opportunity(
         at_s=outlook.at_s,
     )
     services = services_of(state)
+    if outlook.services is not None:
+        services = tuple(each for each in services if each in outlook.services)
     positions = int(book.book.start[row + 1] - book.book.start[row])
     through_helper = tables.config.auction_utils is not None
     return Opportunity(
