@@ -111,6 +111,13 @@ class ChainReader(Protocol):
         """Return the contract code as hex, "0x" when there is none."""
 
 
+class RulesReader(ChainReader, Protocol):
+    """A reader that also looks behind a contract: what no view of it and no log tells."""
+
+    async def storage(self, address: Address, slot: Hash, block: Hash) -> Hash:
+        """Return a storage word as hex of 32 bytes; raises EndpointError."""
+
+
 class Inspector(Protocol):
     """What the console and a what-if may ask of margin and state; injected by app."""
 

@@ -39,6 +39,11 @@ class Gates:
         doubt = self._doubts.get(venue)
         return None if doubt is None else doubt.reason
 
+    def since(self, venue: str) -> int | None:
+        """Return the first block whose full audit ends the venue's doubt, None without one."""
+        doubt = self._doubts.get(venue)
+        return None if doubt is None else doubt.number
+
     def halt(self, venue: str, block: BlockSealed, error: UndecodableLog) -> None:
         """Stop a venue for the rest of the run."""
         self._halted[venue] = str(error)
@@ -66,13 +71,16 @@ class Gates:
         """Take note of a rule that changed without a log."""
         self.doubt(observed.venue, f"{observed.subject}: {observed.change}", tip)
 
-    def audit(self, audited: StateAudited) -> None:
-        """Take note of a comparison with the chain: drift stops, a full agreement lets go on."""
+    def audit(self, audited: StateAudited, *, standing: bool) -> None:
+        """Take note of a comparison with the chain: drift stops, a full agreement lets go on.
+
+        An agreement at a block that is not `standing` on our branch proves nothing of this state.
+        """
         if audited.drift:
             self.doubt(audited.venue, audited.drift, audited.number)
             return
         doubt = self._doubts.get(audited.venue)
-        if doubt is None or not audited.full or audited.number < doubt.number:
+        if doubt is None or not audited.full or not standing or audited.number < doubt.number:
             return
         del self._doubts[audited.venue]
         fields = (
@@ -81,6 +89,11 @@ class Gates:
             ("accounts", audited.accounts),
         )
         self._notices.append(Notice("decisions_resumed", "info", fields))
+
+    def rewind(self, number: int) -> None:
+        """Let the next block's audit end what was doubted on blocks that left the chain."""
+        for venue, doubt in self._doubts.items():
+            self._doubts[venue] = doubt._replace(number=min(doubt.number, number + 1))
 
     def notices(self) -> list[Notice]:
         """Return and forget what is to be told."""

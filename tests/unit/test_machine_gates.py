@@ -114,6 +114,27 @@ def test_an_audit_of_a_block_before_the_change_proves_nothing() -> None:
     assert accounts(made.block(4)) == [7]
 
 
+def test_an_audit_of_a_branch_we_left_proves_nothing() -> None:
+    made = world()
+    made.block(1)
+    made.block(2, "rule haircut", "7:-5")
+    made.apply(ChainRewound(1, 1, hash_of(1)))
+    made.block(2, "7:-5", branch="b")
+    assert kinds(made, audited(2)) == []
+    assert accounts(made.block(3, branch="b")) == []
+
+
+def test_a_doubt_of_a_block_that_left_the_chain_is_ended_by_the_next_one_s_audit() -> None:
+    made = world()
+    for number in (1, 2, 3):
+        made.block(number)
+    made.block(4, "rule haircut")
+    made.apply(ChainRewound(1, 1, hash_of(1)))
+    made.block(2, "7:-5", branch="b")
+    made.apply(StateAudited("fake", 2, hash_of(2, "b"), 1, True, ""))
+    assert accounts(made.block(3, branch="b")) == [7]
+
+
 def test_a_change_that_no_log_told_stops_what_is_served() -> None:
     made = world()
     made.block(1)

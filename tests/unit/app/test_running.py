@@ -58,12 +58,42 @@ def test_a_halted_venue_keeps_readiness_red_and_says_why() -> None:
     assert "venue: too short" in observe(told, Ticked()), "and it stays so"
 
 
+def test_stopped_decisions_keep_readiness_red_until_they_are_resumed() -> None:
+    told = telemetry()
+    venue = ("venue", "derive")
+    stopped = Notice("decisions_stopped", "error", (venue, ("reason", "account 7: mm")))
+    observe(told, Ticked(), Effects(notices=(stopped,)))
+    assert "decisions derive: account 7: mm" in observe(told, Ticked())
+    resumed = Notice("decisions_resumed", "info", (venue, ("number", 5)))
+    assert not any(
+        "decisions" in why for why in observe(told, Ticked(), Effects(notices=(resumed,)))
+    )
+
+
+def test_listeners_see_every_entry_after_it_was_applied() -> None:
+    told = telemetry()
+    heard: list[Entry] = []
+    told.listeners.append(heard.append)
+    observe(told, Ticked())
+    assert [entry.event for entry in heard] == [Ticked()]
+
+
 class Lost:
     """A follower whose chain went too far away."""
 
     async def run(self, post: Post) -> None:
         post(Ticked())
         raise GapTooDeep(tip=9, head=5_000, window_blocks=128)
+
+
+class Kept:
+    """A state that passes everything on."""
+
+    def __init__(self, agreed: bool) -> None:
+        self.agreed = agreed
+
+    def admitted(self, event: Event) -> Event:
+        return event
 
 
 class Idle:
@@ -77,17 +107,20 @@ def test_a_rewiring_to_what_was_never_read_asks_for_a_new_snapshot_once() -> Non
         notice = Notice("rewired", "warning", (("unread", unread),))
         observe(told, Ticked(), Effects(notices=(notice,)))
     assert told.renewal.asked.is_set()
+    assert told.renewal.cold, "no state file can know what was never read"
     assert "0x" + "3" * 40 in told.renewal.reason, "the first reason is the one told"
 
 
-async def test_a_lost_chain_stops_the_run_and_is_not_an_error_of_the_source() -> None:
+@pytest.mark.parametrize("agreed", [True, False])
+async def test_a_lost_chain_stops_the_run_and_is_not_an_error_of_the_source(agreed: bool) -> None:
     renewal = Renewal()
-    heads = Heads(Lost(), Idle(), renewal)  # type: ignore[arg-type]
+    heads = Heads(Lost(), Idle(), renewal, Kept(agreed))  # type: ignore[arg-type]
     posted: list[Event] = []
     running = asyncio.create_task(heads.run(posted.append))
     async with asyncio.timeout(5):
         await renewal.asked.wait()
     assert "5000" in renewal.reason
+    assert renewal.cold is not agreed, "an older file may do, unless this one led nowhere"
     assert posted == [Ticked()]
     assert not running.done(), "a source that ends is a failure; this one waits to be stopped"
     running.cancel()
@@ -99,3 +132,13 @@ async def test_a_wrong_strategy_is_refused_before_any_connection() -> None:
     with pytest.raises(ConfigError, match=r"strategy\.name"):
         await run(configured(strategy={"name": "strategies.nowhere:Some"}))
     assert ChainMismatch.exit_code != ConfigError.exit_code
+
+
+def test_a_chain_that_stood_still_is_looked_at_anew_from_the_chain_itself() -> None:
+    told = telemetry()
+    observe(told, Ticked(), Effects(notices=(Notice("halt_ended", "warning", (("block", 8),)),)))
+    assert not told.renewal.asked.is_set(), "starts and settlements go on first"
+    observe(told, Ticked(), Effects(notices=(Notice("look_anew", "warning", (("block", 10),)),)))
+    assert told.renewal.asked.is_set()
+    assert told.renewal.reason.startswith("the chain stood still")
+    assert told.renewal.cold

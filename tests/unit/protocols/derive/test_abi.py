@@ -48,6 +48,16 @@ PRINTED = {
     "AuctionParamsSet": "0x9ad55cb0",
     "MtmCutOffSet": "0xaff23579",
     "ManagerWhitelisted": "0x57cffed8",
+    # As every proxy, owned contract and timelock prints them.
+    "Upgraded": "0xbc7cd75a",
+    "BeaconUpgraded": "0x1cf3b03a",
+    "AdminChanged": "0x7e644d79",
+    "OwnershipTransferred": "0x8be0079c",
+    "OwnershipTransferStarted": "0x38d16b8c",
+    "Paused": "0x62e78cea",
+    "Unpaused": "0x5db9ee0a",
+    "CallScheduled": "0x4cf4410c",
+    "QueueTransaction": "0x76e2796d",
 }
 PRINTED_SELECTORS = {
     "getAccountBalances": "0xc7569701",
@@ -114,6 +124,10 @@ PRINTED_SELECTORS = {
     "getVolShockParams": "0xe7aa5a01",
     "getSkewShockParams": "0xb01352a5",
     "getCollateralParameters": "0xe8b96662",
+    "calculateBalanceWithInterest": "0x77df2e81",
+    "getMarginAndMtM": "0x6b46ca2f",
+    "guardian": "0x452a9320",
+    "owner": "0x8da5cb5b",
 }
 
 
