@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from keeper.chain import wire
 from keeper.chain.completeness import Watchlist, bloom_of, complete_logs
+from keeper.chain.header_hash import header_hash
 from keeper.chain.transport import Request, Rpc
 from keeper.domain.errors import EndpointError, MalformedReply, RpcError
 from keeper.domain.events import Log
@@ -32,6 +33,7 @@ class BlockReader:
     `doubts` counts log answers that the bloom did not allow us to believe, `refuted` those of them
     that proved wrong: each is a fault of the endpoint. `sampled` counts the whole answers that
     were held against the receipts all the same. `witnesses` are asked before the receipts are.
+    Where headers are `hashed`, one that does not have its hash is a fault too, counted by `denied`.
     """
 
     def __init__(
@@ -41,7 +43,10 @@ class BlockReader:
         deadline_s: float,
         witnesses: Callable[[], Sequence[Rpc]] = tuple,
         receipts_every_blocks: int = 64,
+        *,
+        hashed: bool = False,
     ) -> None:
+        self.denied = 0
         self.doubts = 0
         self.refuted = 0
         self.sampled = 0
@@ -50,8 +55,14 @@ class BlockReader:
         self._deadline_s = deadline_s
         self._witnesses = witnesses
         self._receipts_every_blocks = receipts_every_blocks
+        self._hashed = hashed
         self._since_sample = 0
         self._distrusted_blocks = 0
+
+    @property
+    def distrusted(self) -> bool:
+        """Return whether every block is held against the receipts, because a sample differed."""
+        return self._distrusted_blocks > 0
 
     async def latest(self) -> Header:
         """Return the header the node calls its head."""
@@ -99,7 +110,7 @@ class BlockReader:
         if not self.watched.addresses:
             raws, logs = [*raws, logs], []
         whole = [raw for raw in raws if raw is not None and not isinstance(raw, RpcError)]
-        blocks = [wire.block(self._rpc.name, raw) for raw in whole]
+        blocks = [self._block(raw) for raw in whole]
         return blocks, logs if isinstance(logs, RpcError) else wire.logs(self._rpc.name, logs)
 
     def complete(
@@ -180,8 +191,17 @@ class BlockReader:
         name = self._rpc.name
         return complete_logs(name, found, header.number, header.hash, self.watched)
 
-    def _asked(self, raw: Any, block: Hash) -> wire.Block:
+    def _block(self, raw: Any) -> wire.Block:
+        """Return a block that has the hash it is given under."""
         read = wire.block(self._rpc.name, raw)
+        if self._hashed and header_hash(raw) != read.header.hash:
+            self.denied += 1
+            problem = f"a header that does not have its hash {read.header.hash}"
+            raise MalformedReply(self._rpc.name, problem)
+        return read
+
+    def _asked(self, raw: Any, block: Hash) -> wire.Block:
+        read = self._block(raw)
         if read.header.hash != block:
             raise MalformedReply(self._rpc.name, f"another block than {block}")
         return read

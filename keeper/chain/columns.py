@@ -4,7 +4,8 @@ Pure, and no second opinion: what is not exactly in canonical form (lower case, 
 nothing odd) is left to `keeper.chain.wire`, which reads it log by log and says what is wrong.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from keeper.domain.events import Log
@@ -13,79 +14,97 @@ from keeper.domain.units import Hash
 
 _HASH_LENGTH: Final = 66
 _ADDRESS_LENGTH: Final = 42
-_QUANTITY_LENGTH_MAX: Final = 66
+_QUANTITY_LENGTHS: Final = range(3, 67)
 _DIGITS: Final = b"0123456789abcdef"
+_FIELDS: Final = itemgetter(
+    "address", "topics", "data", "logIndex", "transactionHash", "blockNumber", "blockHash"
+)
+_PREFIX: Final = itemgetter(slice(0, 2))
 
 
-def read_logs(raw: Sequence[Any]) -> list[tuple[int, Hash, Log]] | None:
-    """Return (number, block hash, log) of each, or None where one of them needs a closer look."""
-    try:
+class LogRows(list[tuple[int, Hash, Log]]):
+    """(number, block hash, log) of each log of an answer: what was read and found sound."""
+
+
+class LogColumns:
+    """Reads an answer piece by piece; equal words become one object, checked once at the end."""
+
+    def __init__(self) -> None:
+        self._rows = LogRows()
+        self._hashes: dict[str, str] = {}
+        self._addresses: dict[str, str] = {}
+        self._numbers: dict[str, int] = {}
+
+    def add(self, raw: Sequence[Any]) -> bool:
+        """Take some logs; False where one of them needs a closer look."""
+        try:
+            return not raw or self._add(raw)
+        except (TypeError, KeyError, AttributeError, ValueError):
+            return False  # not objects, a field is missing, or it is no text
+
+    def rows(self) -> LogRows | None:
+        """Return all rows, or None where a word among them is not in canonical form."""
+        try:
+            sound = (
+                _are_hex(self._hashes, {_HASH_LENGTH})
+                and _are_hex(self._addresses, {_ADDRESS_LENGTH})
+                and _are_hex(self._numbers, _QUANTITY_LENGTHS)
+            )
+        except TypeError:
+            return None  # no text
+        return self._rows if sound else None
+
+    def _add(self, raw: Sequence[Any]) -> bool:
+        fields = zip(*map(_FIELDS, raw), strict=True)
+        addresses, topics, data, indexes, transactions, numbers, blocks = fields
         removed = [log.get("removed") for log in raw]
-        if removed.count(False) + removed.count(None) != len(raw):
-            return None
-        addresses = [log["address"] for log in raw]
-        topics = [log["topics"] for log in raw]
-        data = [log["data"] for log in raw]
-        transactions = [log["transactionHash"] for log in raw]
-        indexes = _quantities([log["logIndex"] for log in raw])
-        numbers = _quantities([log["blockNumber"] for log in raw])
-        blocks = [log["blockHash"] for log in raw]
-        lists = all(type(some) is list and len(some) <= 4 for some in topics)
-        sound = (
-            lists
-            and _are_hex(addresses, _ADDRESS_LENGTH)
-            and _are_hex([topic for some in topics for topic in some], _HASH_LENGTH)
-            and _are_hex(transactions, _HASH_LENGTH)
-            and _are_hex([*dict.fromkeys(blocks)], _HASH_LENGTH)
-            and _are_data(data)
+        if (
+            removed.count(False) + removed.count(None) != len(raw)
+            or {*map(type, topics)} != {list}
+            or max(map(len, topics)) > 4
+            or not _are_data(data)
+            or not _are_hex(indexes, _QUANTITY_LENGTHS)
+        ):
+            return False
+        word = self._hashes.setdefault
+        rows = zip(
+            map(self._addresses.setdefault, addresses, addresses),
+            [tuple([word(topic, topic) for topic in some]) for some in topics],
+            data,
+            [int(index, 16) for index in indexes],
+            map(word, transactions, transactions),
+            strict=True,
         )
-    except (TypeError, KeyError, AttributeError):
-        return None  # not objects, a field is missing, or it is no text
-    if not sound or indexes is None or numbers is None:
-        return None
-    rows = zip(addresses, map(tuple, topics), data, indexes, transactions, strict=True)
-    return [*zip(numbers, blocks, map(Log._make, rows), strict=True)]
-
-
-def _are_hex(values: Sequence[str], length: int) -> bool:
-    """Whether each is "0x" and lower-case hex digits, `length` characters in all; else TypeError.
-
-    Joined, they are checked in one pass: with all of one length, the prefixes stand at known
-    places, and no other "x" may be left once the digits are taken away.
-    """
-    if not values:
+        self._numbers.update({text: int(text, 16) for text in dict.fromkeys(numbers)})
+        places = map(self._numbers.__getitem__, numbers), map(word, blocks, blocks)
+        self._rows += zip(*places, map(Log._make, rows), strict=True)
         return True
-    joined, count = "".join(values), len(values)
-    return (
-        set(map(len, values)) == {length}
-        and joined[::length].count("0") == count
-        and joined[1::length].count("x") == count
-        and _only_digits(joined, count)
-    )
+
+
+def read_logs(raw: Sequence[Any]) -> LogRows | None:
+    """Return (number, block hash, log) of each, or None where one of them needs a closer look."""
+    columns = LogColumns()
+    return columns.rows() if columns.add(raw) else None
+
+
+def _are_hex(values: Iterable[str], lengths: Iterable[int]) -> bool:
+    """Whether each is "0x" and lower-case hex digits, of such a length; else TypeError."""
+    texts = [*values]
+    return {*map(len, texts)}.issubset(lengths) and _are_digits(texts)
 
 
 def _are_data(values: Sequence[str]) -> bool:
     """Whether each is "0x" and an even number of lower-case hex digits; else TypeError."""
-    joined, count = "".join(values), len(values)
-    even = not any(length % 2 for length in set(map(len, values)))
-    return even and [v[:2] for v in values].count("0x") == count and _only_digits(joined, count)
+    return not any(length % 2 for length in {*map(len, values)}) and _are_digits(values)
 
 
-def _only_digits(joined: str, count: int) -> bool:
-    return joined.isascii() and joined.encode().translate(None, _DIGITS) == b"x" * count
+def _are_digits(values: Sequence[str]) -> bool:
+    """Whether each begins with "0x" and is lower-case hex digits after it; else TypeError.
 
-
-def _quantities(values: Sequence[str]) -> list[int] | None:
-    """Return lower-case hex quantities as ints, or None where one is not that; else TypeError."""
-    distinct = [*dict.fromkeys(values)]
-    joined, count = "".join(distinct), len(distinct)
-    lengths = set(map(len, distinct))
-    sound = (
-        all(3 <= length <= _QUANTITY_LENGTH_MAX for length in lengths)
-        and [v[:2] for v in distinct].count("0x") == count
-        and _only_digits(joined, count)
-    )
-    if not sound:
-        return None
-    read = {value: int(value, 16) for value in distinct}
-    return [read[value] for value in values]
+    Joined, they are checked in one pass: with as many "x" as there are values, and each of them
+    where a prefix has it, no other is left once the digits are taken away.
+    """
+    joined = "".join(values)
+    if not joined.isascii() or not {*map(_PREFIX, values)} <= {"0x"}:
+        return False
+    return joined.encode().translate(None, _DIGITS) == b"x" * len(values)

@@ -84,9 +84,10 @@ def complete_logs(
     Raises MalformedReply where a log is of another block, or where two different logs claim one
     index: then neither can be trusted.
     """
-    if any(place != (number, block) for place in {(at, of) for at, of, _ in found}):
+    numbers, blocks, given = zip(*found, strict=True) if found else ((), (), ())
+    if not {*numbers} <= {number} or not {*blocks} <= {block}:
         raise MalformedReply(endpoint, f"a log of another block than {block}")
-    logs = [log for _, _, log in found if log.address in watched]
+    logs = [log for log in given if log.address in watched]
     indexes = [log.log_index for log in logs]
     if all(map(lt, indexes, indexes[1:])):
         return tuple(logs)  # as a node that is in order answers: nothing to sort or to compare

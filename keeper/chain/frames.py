@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from keeper.chain.pieces import carve
+
 
 class Fault(NamedTuple):
     """A JSON-RPC error object; `data` is the revert data as hex where there is any."""
@@ -58,7 +60,24 @@ def encode_batch(requests: Sequence[tuple[int, str, Sequence[Any]]]) -> bytes:
 
 
 def parse(raw: bytes | str) -> Frame:
-    """Return what the message says; never raises, whatever the bytes."""
+    """Return what the message says; never raises, whatever the bytes.
+
+    The logs of a long answer are read right here (`LogRows`), where they are in the cache.
+    """
+    carved = carve(raw)
+    frame = _frame(raw if carved is None else carved.rest)
+    if carved is None:
+        return frame
+    items = tuple(
+        item._replace(result=carved.rows) if item.result == carved.stand_in else item
+        for item in frame.items
+    )
+    replaced = [item for item in items if isinstance(item, Reply) and item.result is carved.rows]
+    # Where the stand-in is no result, the array was something else's: then the whole is read.
+    return frame._replace(items=items) if len(replaced) == 1 else _frame(raw)
+
+
+def _frame(raw: bytes | str) -> Frame:
     try:
         message = orjson.loads(raw)
     except ValueError:  # orjson's error class, and surrogates that are not text

@@ -43,6 +43,7 @@ class HeadsConfig:
     `window_blocks` is how deep we can rewind (the undo window), `gap_blocks_max` how far behind we
     may be and still catch up block by block; beyond either, GapTooDeep. A branch that leaves ours
     at or below `finality_blocks` under the highest block sealed is FinalityViolated.
+    `header_hashes`: a header that does not have its hash is a fault of the endpoint.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -59,10 +60,13 @@ class HeadsConfig:
     range_blocks_max: int = 64  # blocks of a gap whose logs are asked for at once
     receipts_every_blocks: int = 64  # every so many blocks with logs are held against receipts
     retry_after_ms_max: int = 30_000
+    header_hashes: bool = False
 
     def __post_init__(self) -> None:
         for key in self.__slots__:
-            if key != "__pydantic_config__" and getattr(self, key) <= 0:
+            if key in ("__pydantic_config__", "header_hashes"):
+                continue
+            if getattr(self, key) <= 0:
                 raise ConfigError(f"heads.{key}", getattr(self, key), "use a positive number")
 
 
@@ -136,7 +140,12 @@ class HeadFollower:
         self._branch = Branch(tip, config.window_blocks, config.finality_blocks)
         deadline_s = config.call_deadline_ms / 1000
         self.blocks = BlockReader(
-            watch, Watchlist(addresses), deadline_s, witnesses, config.receipts_every_blocks
+            watch,
+            Watchlist(addresses),
+            deadline_s,
+            witnesses,
+            config.receipts_every_blocks,
+            hashed=config.header_hashes,
         )
         self.ranges = RangeReader(self.blocks)
         self._path = Path(watch.name, self.blocks, self._branch, config.gap_blocks_max)

@@ -55,7 +55,10 @@ class NodeReader:
     async def call_many(
         self, calls: Sequence[tuple[Address, str]], block: Hash, gas: int | None = None
     ) -> list[str | CallFailed]:
-        """See `ChainReader.call_many`; RpcError where the block is not on the node's branch."""
+        """See `ChainReader.call_many`; RpcError where the block is not on the node's branch.
+
+        A call to nobody ("") runs its data as the init code of a contract that is not kept.
+        """
         requests = [_eth_call(to, data, block, gas) for to, data in calls]
         size = self._config.batch_calls_max
         batches = [requests[start : start + size] for start in range(0, len(requests), size)]
@@ -88,6 +91,11 @@ class NodeReader:
         """See `ChainReader.code`."""
         raw = await self._call("eth_getCode", [address, _pinned(block)])
         return wire.hex_data(self._rpc.name, raw, "contract code")
+
+    async def storage(self, address: Address, slot: Hash, block: Hash) -> Hash:
+        """See `RulesReader.storage`."""
+        raw = await self._call("eth_getStorageAt", [address, slot, _pinned(block)])
+        return wire.block_hash(self._rpc.name, raw, "storage word")
 
     async def balance(self, address: Address, block: Hash) -> int:
         """Return the balance in wei at the block hash."""
@@ -167,7 +175,7 @@ def call_failure(error: RpcError) -> CallFailed:
 
 
 def _eth_call(to: Address, data: str, block: Hash, gas: int | None) -> Request:
-    call: dict[str, str] = {"to": to, "data": data}
+    call: dict[str, str] = {"to": to, "data": data} if to else {"data": data}
     if gas is not None:
         call["gas"] = hex(gas)
     return "eth_call", [call, _pinned(block)]

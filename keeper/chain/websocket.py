@@ -7,6 +7,7 @@ first notifications cannot be lost. It knows nothing of reconnecting: `keeper.ch
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -27,6 +28,7 @@ from keeper.ports import Clock
 
 
 _FRAMES_PER_TURN: Final = 32
+CLOSE_S_MAX: Final = 2.0
 
 
 class RpcSocket:
@@ -102,7 +104,10 @@ class RpcSocket:
         self._reader.cancel()
         try:
             await asyncio.wait([self._reader])
-            await self._socket.close()
+            # A peer that goes on talking would keep a polite goodbye waiting for ever.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_S_MAX):
+                    await self._socket.close()
             if not self._reader.cancelled():
                 self._reader.result()  # a bug in the reader must not end as a mere lost connection
         finally:

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from keeper.chain.columns import read_logs
+from keeper.chain.columns import LogRows, read_logs
 from keeper.domain.errors import MalformedReply
 from keeper.domain.events import Log
 from keeper.domain.units import Hash
@@ -84,6 +84,8 @@ def logs(endpoint: str, raw: Any) -> list[tuple[int, Hash, Log]]:
     """Return (number, block hash, log) of an `eth_getLogs` answer, as ordered there."""
     if not isinstance(raw, list):
         raise MalformedReply(endpoint, "logs are not a list")
+    if isinstance(raw, LogRows):
+        return raw  # read as they arrived
     quick = read_logs(raw)
     return quick if quick is not None else [_log(endpoint, item) for item in raw]
 
@@ -112,6 +114,19 @@ def receipt(endpoint: str, raw: Any) -> Receipt:
         gas_used=quantity(endpoint, fields.get("gasUsed"), "gas used"),
         price_wei=quantity(endpoint, fields.get("effectiveGasPrice"), "effective gas price"),
     )
+
+
+def tips(endpoint: str, raw: Any) -> list[int]:
+    """Return the first percentile asked for of each block of `eth_feeHistory` that is not empty."""
+    fields = _object(endpoint, raw, "a fee history")
+    rows, ratios = fields.get("reward"), fields.get("gasUsedRatio")
+    if not isinstance(rows, list) or not isinstance(ratios, list) or len(rows) != len(ratios):
+        raise MalformedReply(endpoint, "a fee history without its blocks")
+    return [
+        quantity(endpoint, row[0] if isinstance(row, list) and row else None, "tip")
+        for row, used in zip(rows, ratios, strict=True)
+        if used
+    ]
 
 
 def _log(endpoint: str, raw: Any) -> tuple[int, Hash, Log]:

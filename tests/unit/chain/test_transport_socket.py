@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from keeper.chain import websocket
 from keeper.chain.subscription import Subscription
 from keeper.chain.transport import TransportLimits
 from keeper.chain.websocket import RpcSocket
@@ -32,7 +33,7 @@ async def test_answers_in_any_order_reach_their_callers() -> None:
         assert await asyncio.gather(*calls) == methods
 
 
-async def test_concurrent_batches_are_not_crossed() -> None:
+async def test_concurrent_batches_not_crossed() -> None:
     async def script(node: SocketSide) -> None:
         batches = [await node.heard(), await node.heard()]
         ids = [part["id"] for batch in batches for part in batch]
@@ -312,3 +313,21 @@ async def test_at_most_the_named_number_of_requests_is_out() -> None:
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         assert [type(outcome) for outcome in outcomes] == [DeadlineExceeded] * 5
     assert heard == ["0", "1"]
+
+
+async def test_a_peer_that_goes_on_talking_cannot_keep_a_close_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def script(node: SocketSide) -> None:
+        while True:  # never reads, so it never answers a goodbye
+            await node.say({"method": "noise"})
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(websocket, "CLOSE_S_MAX", 0.2)
+    # Without a bound of our own each message it sends begins the wait anew: for ever.
+    async with (
+        asyncio.timeout(30),
+        scripted(script) as url,
+        RpcSocket("watch", url, HostClock()),
+    ):
+        pass
