@@ -7,6 +7,7 @@ within its own folder. Errors name files, never what is in them. It must not kno
 """
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,10 +20,14 @@ from keeper.domain.errors import KeyFileError
 CREDENTIAL: Final = "credential:"
 MOUNTED: Final = "mounted:"
 _FILE_BYTES_MAX: Final = 65_536
+_KEY_LIKE: Final = re.compile(r"(0x)?[0-9a-fA-F]{64}", re.ASCII)
 
 
 def read_secret(reference: str, environment: Mapping[str, str] | None = None) -> str:
     """Return the text a reference names; raises KeyFileError where it may not be read."""
+    if _KEY_LIKE.fullmatch(reference):
+        cure = "name a file, and hold what stood in the name's place for stolen"
+        raise KeyFileError("***", "is a key and no file's name", cure)
     if reference.startswith(CREDENTIAL):
         return _read_credential(reference, os.environ if environment is None else environment)
     if reference.startswith(MOUNTED):

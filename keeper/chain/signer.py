@@ -163,7 +163,7 @@ def address_of(key: PrivateKey) -> Address:
     return "0x" + keccak(key.public_key.format(compressed=False)[1:])[-20:].hex()
 
 
-# What eth-account signs for this key and transaction; a test signs it with eth-account again.
+# A known answer besides: it holds should both libraries come to be wrong in the same way.
 CHECK_SECRET: Final = bytes(range(1, 33))
 CHECK_TRANSACTION: Final = Transaction(
     chain_id=957,
@@ -180,9 +180,23 @@ CHECK_HASH: Final = "0xa7dabfa7dafc596f05d23c999e20b7de96d1d1ef30c82a6f46bf77675
 
 def check_signing() -> None:
     """Sign a known transaction; raises InvariantViolation if a byte differs from eth-account."""
-    actual = sign_with(PrivateKey(CHECK_SECRET), CHECK_TRANSACTION).hash
-    if actual != CHECK_HASH:
-        raise InvariantViolation(f"signing is not what it was: {actual} for {CHECK_HASH}")
+    ours = sign_with(PrivateKey(CHECK_SECRET), CHECK_TRANSACTION)
+    if ours.hash != CHECK_HASH:
+        raise InvariantViolation(f"signing is not what it was: {ours.hash} for {CHECK_HASH}")
+    fields = {
+        "type": 2,
+        "chainId": CHECK_TRANSACTION.chain_id,
+        "nonce": CHECK_TRANSACTION.nonce,
+        "maxPriorityFeePerGas": CHECK_TRANSACTION.tip_wei,
+        "maxFeePerGas": CHECK_TRANSACTION.cap_wei,
+        "gas": CHECK_TRANSACTION.gas,
+        "to": bytes.fromhex(CHECK_TRANSACTION.to[2:]),
+        "value": CHECK_TRANSACTION.value_wei,
+        "data": CHECK_TRANSACTION.data,
+    }
+    theirs = bytes(Account.sign_transaction(fields, CHECK_SECRET).raw_transaction)
+    if ours.raw != theirs:
+        raise InvariantViolation("signing differs from eth-account's: the bytes are not the same")
 
 
 async def load_signer(

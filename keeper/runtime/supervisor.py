@@ -159,6 +159,8 @@ class Supervisor:
             waiting -= done
             if now in done:
                 watched = set()
+                for task in waiting:  # the first cancel is what it is taking its time over
+                    task.cancel()
                 deadline = min(deadline, loop.time() + NOW_MS / 1_000)
         now.cancel()
         # Sets have no order; names are told in one.

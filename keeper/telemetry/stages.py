@@ -63,6 +63,11 @@ class Stages:
         untracked, self._untracked = self._untracked, 0
         return untracked
 
+    def shed(self) -> None:
+        """Let go of every command followed; they are counted as untracked."""
+        self._untracked += len(self._followed)
+        self._followed.clear()
+
     def _command(self, event: Event, timing: Timing) -> Iterator[tuple[str, int]]:
         command_id = getattr(event, "command_id", None)
         followed = self._followed.get(command_id) if isinstance(command_id, int) else None

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from keeper.config import Config, config_digest, describe, load, masked, read
+from keeper.config import Config, LaneSection, config_digest, describe, load, masked, read
 from keeper.config.endpoints import endpoint_configs, pool_config
 from keeper.domain.errors import ConfigError
 
@@ -50,6 +50,9 @@ def test_the_shipped_configuration_is_valid_and_harmless() -> None:
     assert config.venues["derive"].name == "derive"
 
 
+LANE_KEYS = {each.name for each in fields(LaneSection)}
+
+
 def test_the_shipped_configuration_names_and_explains_every_key() -> None:
     text = SHIPPED.read_text()
 
@@ -61,7 +64,7 @@ def test_the_shipped_configuration_names_and_explains_every_key() -> None:
         return found
 
     config = load(SHIPPED, {})
-    expected = names(config) | names(config.venues["derive"]) | {"key_file", "password_file"}
+    expected = names(config) | names(config.venues["derive"]) | LANE_KEYS
     missing = {name for name in expected if not re.search(rf"\b{name}\b", text)} - {"name"}
     assert not missing
 
@@ -78,7 +81,7 @@ def test_the_shipped_configuration_names_and_explains_every_key() -> None:
         ({"lanes": [{"key_file": "k", "in_flihgt": 2}]}, "lanes[0].in_flihgt", 2, "in_flight_max"),
     ],
 )
-def test_an_unknown_key_is_refused_with_the_nearest_known_one(
+def test_row_38_unknown_config_key_refused_with_the_nearest_known_one(
     changes: dict[str, Any], key: str, value: object, cure: str
 ) -> None:
     error = refused(**changes)
@@ -119,7 +122,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(
         ({"lanes": [{"key_file": "k", "in_flight_max": 17}]}, "lanes[0].in_flight_max", 17, "16"),
     ],
 )  # fmt: skip
-def test_a_wrong_value_is_refused_with_its_key_and_cure(
+def test_row_38_a_wrong_value_is_refused_with_its_key_and_cure(
     changes: dict[str, Any], key: str, value: object, cure: str
 ) -> None:
     error = refused(**changes)

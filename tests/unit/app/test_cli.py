@@ -60,3 +60,25 @@ def test_a_journal_that_is_not_one_is_data_not_to_be_decided_on(
     assert main(["replay", str(journal), "-c", str(shipped)]) == 70
     assert "MalformedRecord" in capsys.readouterr().err
     assert main(["replay", str(tmp_path / "gone.0001.jsonl"), "-c", str(shipped)]) == 74
+
+
+KEY = "ab" * 32
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", KEY],
+        ["run", "-c", "0x" + KEY],
+        ["check", f"--key={KEY}"],
+        [f"--private-key=0x{KEY}", "run"],
+        ["0x" + KEY],
+    ],
+)
+def test_row_37_a_key_among_the_arguments_is_refused_and_never_repeated(
+    capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert main(words) == 65
+    told = capsys.readouterr()
+    assert "hold that key for stolen" in told.err
+    assert KEY not in told.out + told.err

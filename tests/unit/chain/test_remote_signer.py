@@ -9,10 +9,11 @@ from coincurve import PrivateKey
 from coincurve.utils import GROUP_ORDER_INT
 from eth_hash.auto import keccak
 
-from keeper.chain.remote_signer import HttpSigner, KmsSigner, parse_der
+from keeper.chain.kms import KmsKey, parse_der
+from keeper.chain.remote_signer import HttpKey, RemoteSigner, find_key
 from keeper.chain.signer import CHECK_TRANSACTION, address_of, sign_with
 from keeper.chain.signing_policy import SigningForbidden, SigningPolicy
-from keeper.domain.errors import EndpointError, MalformedReply
+from keeper.domain.errors import EndpointError, KeyFileError, MalformedReply
 from keeper.domain.events import CommandCommitted, CommandRefused
 from tests.unit.chain.fake_node import FakeNode
 from tests.unit.chain.lane_bench import FUNDS, command, running
@@ -21,6 +22,17 @@ from tests.unit.chain.lane_bench import FUNDS, command, running
 KEY = PrivateKey(b"\7" * 32)
 ADDRESS = address_of(KEY)
 POLICY = SigningPolicy(ADDRESS, CHECK_TRANSACTION.chain_id, [CHECK_TRANSACTION.to])
+
+
+NAME = "0x" + KEY.public_key.format(compressed=False)[1:].hex()
+
+
+def http_signer(session, url, policy=POLICY):
+    return RemoteSigner(HttpKey(session, url, NAME), ADDRESS, policy)
+
+
+def kms_signer(client):
+    return RemoteSigner(KmsKey(client, "alias/lane"), ADDRESS, POLICY)
 
 
 def transaction(**changes):
@@ -35,10 +47,15 @@ class Service:
         self.key = key
         self.answer = self.honest
         self.asked = []
+        self.keys = [PrivateKey(b"\x08" * 32), key]
 
     def honest(self, data):
         signature = self.key.sign_recoverable(keccak(data), hasher=None)
         return web.Response(text="0x" + (signature[:64] + bytes((27 + signature[64],))).hex())
+
+    async def list(self, _):
+        points = [each.public_key.format(compressed=False)[1:] for each in self.keys]
+        return web.json_response(["0x" + each.hex() for each in points])
 
     async def sign(self, request):
         body = await request.json()
@@ -51,6 +68,7 @@ async def service():
     made = Service()
     app = web.Application()
     app.router.add_post("/api/v1/eth1/sign/{key}", made.sign)
+    app.router.add_get("/api/v1/eth1/publicKeys", made.list)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -67,10 +85,22 @@ async def session():
 
 
 async def test_a_service_signs_the_same_bytes_as_the_key_itself(service, session):
-    signer = HttpSigner(session, service.url, "0xkey", ADDRESS, POLICY)
+    signer = http_signer(session, service.url)
     assert await signer.sign(transaction()) == sign_with(KEY, transaction())
-    assert service.asked == ["/api/v1/eth1/sign/0xkey"]
-    assert repr(signer) == f"HttpSigner({ADDRESS})"
+    assert service.asked == [f"/api/v1/eth1/sign/{NAME}"]
+    assert repr(signer) == f"RemoteSigner({ADDRESS})"
+
+
+async def test_a_services_key_is_found_by_the_lanes_address_and_its_absence_is_said(
+    service, session
+):
+    assert await find_key(session, service.url, ADDRESS) == NAME
+    service.keys.pop()
+    with pytest.raises(KeyFileError, match="not among its keys; load that key"):
+        await find_key(session, service.url, ADDRESS)
+    service.keys.clear()
+    with pytest.raises(KeyFileError, match="not among its keys"):
+        await find_key(session, service.url, ADDRESS)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +111,7 @@ async def test_a_service_signs_the_same_bytes_as_the_key_itself(service, session
         lambda _: web.Response(text="0x" + "00" * 65),
         lambda _: web.Response(text="0x" + "ff" * 65),
         lambda _: web.Response(status=404, text="s3cret"),
-        lambda _: web.Response(text="x" * 100_000),
+        lambda _: web.Response(text="x" * 1_000_000),
         Service(PrivateKey(b"\x08" * 32)).honest,  # another key's signature
         lambda data: Service().honest(data + b"\0"),  # of other bytes
     ],
@@ -90,14 +120,14 @@ async def test_what_is_not_the_lanes_signature_over_these_bytes_is_refused(
     service, session, answer
 ):
     service.answer = answer
-    signer = HttpSigner(session, service.url, "0xkey", ADDRESS, POLICY)
+    signer = http_signer(session, service.url)
     with pytest.raises(EndpointError) as failure:
         await signer.sign(transaction())
     assert "s3cret" not in str(failure.value)
 
 
 async def test_a_policy_is_kept_before_the_service_is_asked(service, session):
-    signer = HttpSigner(session, service.url, "0xkey", ADDRESS, POLICY)
+    signer = http_signer(session, service.url)
     with pytest.raises(SigningForbidden):
         await signer.sign(transaction(chain_id=1))
     assert service.asked == []
@@ -107,7 +137,7 @@ async def test_a_dead_service_names_no_url_and_refuses_the_command_not_the_run(t
     node = FakeNode()
     node.mine(3)
     policy = SigningPolicy(ADDRESS, 31337, [command(node, 1).call.to])
-    signer = HttpSigner(session, "http://127.0.0.1:9/s3cret", "0xkey", ADDRESS, policy)
+    signer = http_signer(session, "http://127.0.0.1:9/s3cret", policy)
     node.balances[ADDRESS] = FUNDS
     with pytest.raises(EndpointError) as failure:
         await signer.sign(transaction(chain_id=31337, to=command(node, 1).call.to))
@@ -146,7 +176,7 @@ def der(*numbers):
 @pytest.mark.parametrize("high", [False, True])
 @pytest.mark.parametrize("nonce", range(8))
 async def test_a_key_services_signature_becomes_the_same_bytes_low_s_either_way(high, nonce):
-    signer = KmsSigner(Kms(high), "alias/lane", ADDRESS, POLICY)
+    signer = kms_signer(Kms(high))
     assert await signer.sign(transaction(nonce=nonce)) == sign_with(KEY, transaction(nonce=nonce))
 
 
@@ -156,8 +186,35 @@ async def test_an_error_of_the_client_is_an_endpoint_error_without_its_words():
             raise RuntimeError("s3cret")
 
     with pytest.raises(EndpointError) as failure:
-        await KmsSigner(Broken(), "k", ADDRESS, POLICY).sign(transaction())
+        await kms_signer(Broken()).sign(transaction())
     assert "s3cret" not in str(failure.value)
+
+
+POINT = KEY.public_key.format(compressed=False)
+SECP256K1 = bytes.fromhex("3056301006072a8648ce3d020106052b8104000a034200")
+
+
+@pytest.mark.parametrize(
+    "public",
+    [
+        SECP256K1.replace(b"\x81\x04\x00\x0a", b"\x81\x04\x00\x0b") + POINT,  # another curve
+        SECP256K1 + b"\x02" + POINT[1:],  # not an uncompressed point
+        SECP256K1 + POINT[:-1],
+        SECP256K1 + POINT + b"\0",
+        b"",
+    ],
+)
+async def test_a_public_key_counts_only_as_a_whole_point_of_the_right_curve(public):
+    class Client:
+        def __init__(self, answer):
+            self.answer = answer
+
+        def get_public_key(self, **_):
+            return {"PublicKey": self.answer}
+
+    assert await KmsKey(Client(SECP256K1 + POINT), "k").address() == ADDRESS
+    with pytest.raises(KeyFileError, match="no secp256k1 key"):
+        await KmsKey(Client(public), "k").address()
 
 
 @pytest.mark.parametrize("cut", range(0, 70, 7))

@@ -79,6 +79,15 @@ def test_the_check_at_start_sees_a_wrong_byte(monkeypatch):
         check_signing()
 
 
+def test_the_check_at_start_signs_with_eth_account_again_and_sees_a_difference(monkeypatch):
+    class Other:
+        raw_transaction = b"\x02other"
+
+    monkeypatch.setattr(module.Account, "sign_transaction", lambda *_: Other)
+    with pytest.raises(InvariantViolation, match="differs from eth-account"):
+        check_signing()
+
+
 def transaction(**changes) -> Transaction:
     fields = {
         "chain_id": 5,
@@ -151,7 +160,7 @@ async def test_a_keystore_opens_with_its_password_file(tmp_path):
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o610])
-async def test_a_key_or_password_file_others_may_read_is_refused_with_the_cure(tmp_path, mode):
+async def test_row_37_key_mode_0644_refused_and_whatever_others_may_read(tmp_path, mode):
     loose = write(tmp_path / "loose", SECRET.hex(), mode)
     with pytest.raises(KeyFileError, match=rf"mode {mode:04o}.*chmod 600") as failure:
         await load_signer(loose, None, 5, [])
@@ -161,14 +170,14 @@ async def test_a_key_or_password_file_others_may_read_is_refused_with_the_cure(t
         await load_signer(key, loose, 5, [])
 
 
-async def test_a_symbolic_link_to_a_key_is_refused(tmp_path):
+async def test_row_37_a_symbolic_link_to_a_key_is_refused(tmp_path):
     write(tmp_path / "key", SECRET.hex())
     (tmp_path / "link").symlink_to(tmp_path / "key")
     with pytest.raises(KeyFileError, match="symbolic link"):
         await load_signer(tmp_path / "link", None, 5, [])
 
 
-async def test_a_key_of_another_user_is_refused(tmp_path, monkeypatch):
+async def test_row_37_a_key_of_another_user_is_refused(tmp_path, monkeypatch):
     key = write(tmp_path / "key", SECRET.hex())
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(KeyFileError, match="belongs to user"):

@@ -11,8 +11,9 @@ import pytest
 from keeper.domain.effects import NOTHING, Effects
 from keeper.domain.errors import ConfigError
 from keeper.domain.events import Ticked
-from keeper.telemetry.health import Health, HealthLimits, HealthServer
+from keeper.telemetry.health import Health, HealthLimits
 from keeper.telemetry.metrics import Metrics
+from keeper.telemetry.server import HealthServer
 from tests.unit.telemetry.entries import HandClock, assessment, entry, head, timing
 
 
@@ -181,7 +182,7 @@ async def test_nothing_but_the_three_paths_exists(path: str) -> None:
 
 async def test_an_oversized_request_is_refused() -> None:
     async with serving(Rig()) as get:
-        assert (await get("/livez?" + "x" * 10_000))[0] == 400
+        assert (await get("/livez?" + "x" * 10_000))[0] == 431
         assert (await get("/livez"))[0] == 200
 
 

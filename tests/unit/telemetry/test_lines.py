@@ -1,5 +1,6 @@
 """Log lines: one a block, one a notice, and nothing a stranger writes can forge or repaint one."""
 
+import errno
 import io
 import json
 import threading
@@ -229,3 +230,27 @@ def test_a_closed_stream_does_not_stop_the_keeper() -> None:
     writer.close()
 
     assert not writer._thread.is_alive()
+
+
+class FullDisk(io.StringIO):
+    """A stream whose disk has no room for the first two writes."""
+
+    refusals = 2
+
+    def write(self, text: str) -> int:
+        if self.refusals:
+            self.refusals -= 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(text)
+
+
+def test_lines_come_again_when_the_disk_has_room_and_tell_how_many_were_lost() -> None:
+    stream = FullDisk()
+    writer = LineWriter(stream)
+    for number in range(3):
+        writer.msg(json.dumps({"event": "line", "number": number}))
+    writer.close()
+
+    kept, told = parsed(stream.getvalue())
+    assert kept["number"] == 2
+    assert (told["event"], told["count"]) == ("log_lines_left_out", 2)
