@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from keeper.domain.units import AccountId
+from keeper.liquidation import sizing
 from keeper.liquidation.strategy import Appraisal, Bidder, Opportunity, Proposal, Service, Stock
 from strategies.flag_only import FlagOnly, gas_of
 from strategies.parameters import bounded, read
@@ -27,7 +28,7 @@ class DutchAuctionParameters:
     price_headroom     how much worse than now the price may be at inclusion
     through_helper     bid through the venue's helper, which opens a fresh account in the bid, so
                        that nobody can spoil a waiting account with dust
-    shortfall_min_usd, update_min_usd  as in `flag_only`
+    shortfall_min_usd, update_min_usd, hurry  as in `flag_only`
     """
 
     profit_min_usd: float = bounded(10.0, 0.0, math.inf)
@@ -39,6 +40,7 @@ class DutchAuctionParameters:
     through_helper: bool = False
     shortfall_min_usd: float = bounded(0.0, 0.0, math.inf)
     update_min_usd: float = bounded(1.0, 0.0, math.inf)
+    hurry: bool = False
 
 
 CASH_LEAST_USD = 1.0
@@ -64,6 +66,7 @@ class DutchAuction:
         self._flags = FlagOnly(
             shortfall_min_usd=self.parameters.shortfall_min_usd,
             update_min_usd=self.parameters.update_min_usd,
+            hurry=self.parameters.hurry,
         )
 
     @property
@@ -100,6 +103,7 @@ class DutchAuction:
             bidder=bid.bidder,
             cash_usd=bid.cash_usd,
             through_helper=self.parameters.through_helper,
+            hurried=self.parameters.hurry,
         )
 
     def _bid(self, opportunity: Opportunity, stock: Stock) -> Bid | None:
@@ -113,10 +117,10 @@ class DutchAuction:
         bidder, cash_usd = payer
         at_s = opportunity.at_s
         whole_usd = self._cash_for_all(opportunity)
-        limit = auction.fraction_max(at_s)
+        limit = sizing.by_largest_fraction(auction, at_s)
         asked = self._asked(limit, whole_usd, cash_usd)
-        fraction = min(asked, limit)
-        if fraction <= 0.0 or fraction < self.parameters.fraction_min:
+        fraction = sizing.smallest([asked, limit], least=self.parameters.fraction_min)
+        if fraction <= 0.0:
             return None
         profit_usd = auction.profit(at_s, fraction)
         risk_usd = self.parameters.risk_rate * opportunity.gross_usd * fraction
@@ -135,9 +139,9 @@ class DutchAuction:
         The chain sells no more than its own limit at inclusion, and that grows as the price
         falls: asking a little more than today's limit lets the bid end the auction.
         """
-        asked = min(limit * (1.0 + self.parameters.cash_headroom), self.parameters.fraction_max)
-        asked = min(asked, 1.0)
-        return cash_usd / whole_usd if asked * whole_usd > cash_usd else asked
+        roomy = limit * (1.0 + self.parameters.cash_headroom)
+        carried = sizing.by_inventory(whole_usd, cash_usd)
+        return sizing.smallest([roomy, self.parameters.fraction_max, carried])
 
     def _payer(self, opportunity: Opportunity, stock: Stock) -> tuple[Bidder, float] | None:
         """Return the account that pays: any with cash through the helper, else a ready one."""

@@ -18,10 +18,12 @@ class FlagOnlyParameters:
     shortfall_min_usd  start only where at least this much margin is missing
     update_min_usd     hand a worse scenario to a live auction only where it is worse by this much;
                        each update costs gas and earns nothing
+    hurry              ask to be sent while still being tried (`[preflight] mode = "parallel"`)
     """
 
     shortfall_min_usd: float = bounded(0.0, 0.0, math.inf)
     update_min_usd: float = bounded(1.0, 0.0, math.inf)
+    hurry: bool = False
 
 
 class FlagOnly:
@@ -63,7 +65,9 @@ class FlagOnly:
     ) -> Proposal | None:
         """Return the service as appraised: it needs nothing of the stock but gas."""
         del stock
-        return Proposal(appraisal.service) if appraisal.service in opportunity.services else None
+        if appraisal.service not in opportunity.services:
+            return None
+        return Proposal(appraisal.service, hurried=self.parameters.hurry)
 
     def _wanted(self, service: Service, opportunity: Opportunity) -> bool:
         if service is Service.START:

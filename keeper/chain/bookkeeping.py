@@ -19,7 +19,7 @@ from keeper.chain.rows import (
     Delivery,
     Intent,
     LaneRow,
-    Receipt,
+    Outcome,
     Slot,
 )
 from keeper.chain.spend import Spend
@@ -79,15 +79,53 @@ class Books:
             statements.insert_attempt(self._db, self._chain, attempt, epoch)
         return None
 
+    def displace(self, slot: Slot, binding: Binding) -> int | str:
+        """Give a live slot's nonce to a better intent; its id, durable, or a word as `bind` does.
+
+        The one displaced stays BOUND, so that its account gets no other action, until a receipt
+        says whose the nonce was: its bytes are out. Words besides: "slot_not_live".
+        """
+        intent, attempt, epoch = binding
+        with self._transaction():
+            lane = statements.lane(self._db, self._chain, slot.lane)
+            if lane is None or lane.epoch != epoch:
+                return "epoch_lost"
+            if lane.state != "READY":
+                return "lane_not_ready"
+            held = statements.slot_state(self._db, self._chain, slot.lane, slot.nonce)
+            if held != (slot.intent_id, "LIVE"):
+                return "slot_not_live"
+            refusal = self._intent_refusal(intent)
+            if refusal is not None:
+                return refusal
+            identifier = statements.insert_intent(self._db, self._chain, intent)
+            refusal = self._spend.take_over(slot, identifier, attempt)
+            if refusal is not None:
+                self._db.execute("DELETE FROM intent WHERE id = ?", (identifier,))
+                return refusal
+            key = (self._chain, slot.lane, slot.nonce)
+            self._db.execute(
+                "INSERT INTO displaced VALUES(?, ?, ?, ?, ?)",
+                (slot.intent_id, *key, slot.last.seq),
+            )
+            self._db.execute(
+                "UPDATE slot SET intent_id = ? WHERE chain_id = ? AND address = ? AND nonce = ?",
+                (identifier, *key),
+            )
+            statements.insert_attempt(self._db, self._chain, attempt, epoch)
+        return identifier
+
     # Outcomes -----------------------------------------------------------------------------------
 
-    def include(self, slot: Slot, receipt: Receipt, cost_wei: int, state: str, reason: str) -> None:
-        """Mark a slot as INCLUDED by `receipt`, its intent as `state`, and settle its cost."""
+    def include(self, outcomes: Sequence[Outcome]) -> None:
+        """Mark slots as INCLUDED, the winners' intents as they ended, settle their costs.
+
+        Others that hold or held a nonce are LOST: "displaced", or "outrun" by older bytes. Who
+        they are is read here: one may have come since the caller's slot was looked at.
+        """
         with self._transaction():
-            statements.insert_receipt(self._db, receipt)
-            self._move(slot, "INCLUDED", receipt.hash)
-            self._end_intent(slot.intent_id, state, reason)
-            self._spend.settle(slot, cost_wei)
+            for outcome in outcomes:
+                self._include(outcome)
 
     def explain(self, intent_id: int, reason: str) -> None:
         """Write down why an intent failed, once that is known."""
@@ -107,17 +145,21 @@ class Books:
                 (self._chain, slot.lane, slot.nonce),
             )
             self._move(slot, "LIVE", None)
-            state = "LOST" if self._live_action(slot.intent, slot.intent_id) else "BOUND"
-            self._end_intent(slot.intent_id, state, "orphaned")
+            for claim in slot.claims:
+                state = "LOST" if self._live_action(claim.intent, claim.intent_id) else "BOUND"
+                self._end_intent(claim.intent_id, state, "orphaned")
+            self._spend.hand_over(slot, slot.claim(slot.won).intent_id, slot.intent_id)
             self._spend.unsettle(slot)
-        return state
+        return state  # the holder's, who is the last of the claims
 
     def lose(self, slot: Slot) -> None:
         """Mark a slot as FOREIGN: bytes that are not ours took its nonce."""
         with self._transaction():
             self._move(slot, "FOREIGN", None)
-            self._end_intent(slot.intent_id, "LOST", "foreign")
-            self._spend.settle(slot, 0)
+            claims = statements.claims(self._db, self._chain, slot.lane, slot.nonce)
+            for intent_id, _ in claims:
+                self._end_intent(intent_id, "LOST", "foreign")
+            self._spend.settle(slot, claims[-1][0], 0)
 
     def deepen(self, confirmed: Sequence[Slot], final: Sequence[Slot]) -> None:
         """Move slots on to CONFIRMED and to FINAL."""
@@ -221,6 +263,22 @@ class Books:
 
     # Inside a transaction -----------------------------------------------------------------------
 
+    def _include(self, outcome: Outcome) -> None:
+        slot, receipt, cost_wei, state, reason = outcome
+        winner = slot.claim(receipt.hash).intent_id
+        statements.insert_receipt(self._db, receipt)
+        self._move(slot, "INCLUDED", receipt.hash)
+        claims = statements.claims(self._db, self._chain, slot.lane, slot.nonce)
+        ended = "displaced"
+        for intent_id, _ in claims:
+            if intent_id == winner:
+                self._end_intent(intent_id, state, reason)
+                ended = "outrun"
+            else:
+                self._end_intent(intent_id, "LOST", ended)
+        self._spend.hand_over(slot, claims[-1][0], winner)
+        self._spend.settle(slot, winner, cost_wei)
+
     def _bind(self, binding: Binding) -> int | str:
         """Insert one binding whole, or leave nothing of it and say why."""
         intent, attempt, epoch = binding
@@ -279,12 +337,7 @@ class Books:
     def _live_action(self, intent: Intent, but: int) -> bool:
         if intent.kind != ACT:
             return False
-        row = self._db.execute(
-            "SELECT 1 FROM intent WHERE chain_id = ? AND protocol = ? AND account = ? "
-            "AND kind = 'act' AND state IN ('NEW', 'BOUND') AND id <> ?",
-            (self._chain, intent.venue, intent.account, but),
-        ).fetchone()
-        return row is not None
+        return statements.live_action(self._db, self._chain, intent, but)
 
     def _move(self, slot: Slot, state: str, won: Hash | None) -> None:
         self._db.execute(

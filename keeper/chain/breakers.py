@@ -19,7 +19,8 @@ REVERTS: Final = "reverts"
 LOSS: Final = "loss_day"
 GAS_PRICE: Final = "gas_price"
 KILL_SWITCH: Final = "kill_switch"
-_DAY_NS: Final = 86_400 * 10**9
+_HOUR_NS: Final = 3_600 * 10**9
+_DAY_NS: Final = 24 * _HOUR_NS
 
 # A doubt is looked at before each signing: true stops, under the name it was given by.
 Doubts = Mapping[str, Callable[[], bool]]
@@ -35,6 +36,7 @@ class BreakerParameters:
     reverts_window_blocks: int = 100
     loss_day_wei_max: int = 10**18  # gas of what reverted or was cancelled, a day of unix time
     base_fee_wei_max: int = 1_000 * 10**9
+    hurried_loss_hour_wei_max: int = 10**16  # of what was sent untried; beyond: trials first
     kill_switch_file: str = ""
 
 
@@ -50,6 +52,17 @@ class Breakers:
         self._clock = clock
         self._file = Path(parameters.kill_switch_file) if parameters.kill_switch_file else None
         self.tripped: dict[str, str] = {}
+        self._hurried = (0, 0)  # an hour of unix time, and what was lost in it
+
+    def may_hurry(self, at_risk_wei: int) -> bool:
+        """Tell whether so much more may be put at risk in this hour by sending before a trial.
+
+        `at_risk_wei` counts what is in flight already: it may all revert.
+        """
+        hour, lost_wei = self._hurried
+        if hour != self._clock.now_ns() // _HOUR_NS:
+            lost_wei = 0
+        return lost_wei + at_risk_wei <= self._parameters.hurried_loss_hour_wei_max
 
     def refusal(self, base_next_wei: int) -> str | None:
         """Return the breaker that is open, None where new bytes may be signed."""
@@ -74,6 +87,8 @@ class Breakers:
         reverts, loss_wei = await self._ledger.losses(
             number - parameters.reverts_window_blocks, now_ns // _DAY_NS
         )
+        hour = now_ns // _HOUR_NS
+        self._hurried = (hour, await self._ledger.hurried_loss(hour))
         if reverts > parameters.reverts_max:
             await self._trip(
                 REVERTS, f"{reverts} in {parameters.reverts_window_blocks} blocks", now_ns

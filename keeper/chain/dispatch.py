@@ -12,16 +12,20 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from keeper.chain import fees
+from keeper.chain.base_fee import NOTHING_AHEAD, OP_STACK, Ahead
 from keeper.chain.breakers import Breakers
 from keeper.chain.fees import Fee, FeeParameters, Offer
-from keeper.chain.intents import TRANSFER_GAS, emptied, filling, intent_of, offer_of
-from keeper.chain.lanes import Lane, Lanes, move
+from keeper.chain.intents import TRANSFER_GAS, Passed, emptied, filling, intent_of, offer_of
+from keeper.chain.lanes import NO_FREE_SLOT, Lane, Lanes, move
 from keeper.chain.ledger import Ledger
+from keeper.chain.pen import NO_SIGNATURE, Pen, Planned
+from keeper.chain.precedence import Precedence
+from keeper.chain.preemption import Chosen, Preemption, PreemptionParameters
+from keeper.chain.refusals import NOT_FOLLOWED, Refused, of_ledger
 from keeper.chain.route_book import RouteBook, book_of
 from keeper.chain.routes import Route, Sent, broadcast
 from keeper.chain.rows import ACT, CANCEL, Attempt, Binding, Delivery, Intent, Slot
-from keeper.chain.signer import SigningForbidden, Transaction
-from keeper.domain.effects import Command
+from keeper.chain.signer import SigningForbidden
 from keeper.domain.errors import EndpointError
 from keeper.domain.units import Hash
 from keeper.ports import Clock
@@ -36,27 +40,16 @@ def no_point(_: str) -> None:
     """Do nothing: where a kill test puts its knife."""
 
 
-class Refused(NamedTuple):
-    """A command that provably was not sent: the stage and the classified reason."""
-
-    stage: str
-    reason: str
-
-
-class _Planned(NamedTuple):
-    """A command with a lane and a nonce, not signed yet."""
-
-    place: int
-    lane: Lane
-    intent: Intent
-    transaction: Transaction
-
-
 class Tip(NamedTuple):
     """The newest head that was seen, and the base fee of the block after it."""
 
     number: int
-    base_next_wei: int
+    ahead: Ahead
+
+    @property
+    def base_next_wei(self) -> int:
+        """Return the next block's base fee."""
+        return self.ahead.base_next_wei
 
 
 class Tools(NamedTuple):
@@ -73,14 +66,21 @@ class Dispatch:
     """Binds commands to nonces, replaces and fills them, and gives their bytes to the routes."""
 
     def __init__(
-        self, chain_id: int, tools: Tools, parameters: FeeParameters, housekeeping_wei_max: int
+        self,
+        chain_id: int,
+        tools: Tools,
+        parameters: FeeParameters,
+        housekeeping_wei_max: int,
+        preemption: PreemptionParameters | None = None,
     ) -> None:
         self.lanes = Lanes([])
-        self.tip = Tip(0, 0)
+        self.tip = Tip(0, NOTHING_AHEAD)
         # Heads whose receipts were looked at, on the branch we are on; the follower's to fill.
         self.branch: deque[Hash] = deque(maxlen=BRANCH_KEPT)
         self.point = tools.point
-        self._chain_id = chain_id
+        self.precedence = Precedence()
+        self._pen = Pen(chain_id, tools.clock, tools.point)
+        self._preemption = Preemption(preemption or PreemptionParameters(), parameters)
         self._ledger = tools.ledger
         self._routes = book_of(tools.routes)
         self._clock = tools.clock
@@ -107,16 +107,21 @@ class Dispatch:
         self._deliveries.clear()
         return taken
 
-    async def act(self, commands: Sequence[Command]) -> list[Slot | Refused]:
+    async def act(
+        self, commands: Sequence[Passed], *, preempt: bool = False
+    ) -> list[Slot | Refused]:
         """Bind commands, best first, to lanes' next nonces; an answer each, in order.
 
         The bytes of every slot are durable when this returns. All that fit are committed together;
-        where one is refused on the way, what comes after it is planned and signed anew.
+        where one is refused on the way, what comes after it is planned and signed anew. With
+        `preempt`, those that find no place may take one that worse ones hold.
         """
         answers: list[Slot | Refused] = []
         async with self._writer:
             while len(answers) < len(commands):
                 answers += await self._act_some(commands[len(answers) :])
+            if preempt:
+                await self._preempt(commands, answers)
         return answers
 
     async def fill(self, lane: Lane, nonce: int) -> Slot | str:
@@ -125,11 +130,15 @@ class Dispatch:
         Raises EndpointError where the signer does not answer.
         """
         intent = filling(lane.address, self._housekeeping_wei_max)
-        fee = fees.first_fee(self._housekeeping(), self.tip.base_next_wei, self._parameters)
+        data_wei = 0
+        if self._parameters.base_fee_rule == OP_STACK:
+            data_wei = self._parameters.data_fee_transfer_wei_max
+        fee = fees.first_fee(self._housekeeping(data_wei), self.tip.ahead, self._parameters)
         if fee is None:
             return "fee_beyond_spend"
         async with self._writer:
-            attempt = await self._sign(lane, self._transaction(nonce, fee, intent), 0, intent.kind)
+            transaction = self._pen.transaction(nonce, fee, intent)
+            attempt = await self._pen.sign(lane, transaction, 0, intent.kind, data_wei)
             (bound,) = await self._ledger.bind_group([Binding(intent, attempt, lane.epoch)])
             self.point("after_commit")
             return bound if isinstance(bound, str) else self._put(lane, bound, intent, attempt)
@@ -141,15 +150,34 @@ class Dispatch:
             return stopped
         intent = slot.intent
         kind = slot.last.kind
-        offer = self._housekeeping()
+        data_wei = slot.last.l1_fee_max_wei
+        offer = self._housekeeping(data_wei)
         if kind == ACT:
             left = intent.deadline_block - self.tip.number - 1
-            offer = Offer(intent.gas, intent.value_wei, intent.max_cost_wei, 0, left)
+            offer = Offer(intent.gas, intent.value_wei + data_wei, intent.max_cost_wei, 0, left)
         return await self._replace(lane, slot, kind, offer)
+
+    def should_cancel(self, lane: Lane, slot: Slot) -> bool:
+        """Tell whether a late slot's nonce is worth taking back, on its turn.
+
+        It is where its account must not be acted on by it any more, where other bytes wait behind
+        it, and where a cancel is cheaper than the revert its own bytes would end in.
+        """
+        if slot.intent.state != "BOUND" or lane.live()[-1].nonce > slot.nonce:
+            return True
+        return self.cancel_pays(slot)
+
+    def cancel_pays(self, slot: Slot) -> bool:
+        """Tell whether a cancel is cheaper than the revert that a slot's bytes would end in."""
+        old = Fee(slot.last.tip_wei, slot.last.cap_wei)
+        gas = slot.intent.gas
+        return fees.cancel_pays(old, gas, TRANSFER_GAS, self.tip.ahead, self._parameters)
 
     async def cancel(self, lane: Lane, slot: Slot) -> Slot | str:
         """Replace a slot's bytes by a transfer of nothing to ourselves; the slot, or why not."""
-        return await self._replace(lane, slot, CANCEL, self._housekeeping())
+        # Its data is less than the call's, whose fee for it is therefore enough.
+        offer = self._housekeeping(slot.last.l1_fee_max_wei)
+        return await self._replace(lane, slot, CANCEL, offer)
 
     async def send(self, attempt: Attempt) -> Sent:
         """Give committed bytes to the routes that are to have them now."""
@@ -173,20 +201,15 @@ class Dispatch:
             if lane.slots.get(slot.nonce) != slot or slot.state != "LIVE":
                 return "slot_changed"
             old = Fee(slot.last.tip_wei, slot.last.cap_wei)
-            fee = fees.replacement_fee(old, offer, self.tip.base_next_wei, self._parameters)
+            fee = fees.replacement_fee(old, offer, self.tip.ahead, self._parameters)
             if fee is None:
                 return "fee_beyond_spend"
             intent = slot.intent
             if kind != intent.kind:
                 intent = emptied(intent, lane.address)
-            transaction = self._transaction(slot.nonce, fee, intent)
-            forbidden = lane.signer.refusal(transaction)
-            if forbidden is not None:
-                return forbidden
-            try:
-                attempt = await self._sign(lane, transaction, slot.last.seq + 1, kind)
-            except EndpointError:
-                return _NO_SIGNATURE
+            attempt = await self._sign_next(lane, slot, fee, intent, kind, slot.last.l1_fee_max_wei)
+            if isinstance(attempt, str):
+                return attempt
             refusal = await self._ledger.replace(attempt, lane.epoch)
             self.point("after_commit")
             if refusal is not None:
@@ -195,12 +218,72 @@ class Dispatch:
             lane.put(after)
             return after
 
+    async def _sign_next(
+        self, lane: Lane, slot: Slot, fee: Fee, intent: Intent, kind: str, data_wei: int
+    ) -> Attempt | str:
+        """Return the next bytes of a slot, or why there are none."""
+        transaction = self._pen.transaction(slot.nonce, fee, intent)
+        forbidden = lane.signer.refusal(transaction)
+        if forbidden is not None:
+            return forbidden
+        try:
+            return await self._pen.sign(lane, transaction, slot.last.seq + 1, kind, data_wei)
+        except SigningForbidden as error:
+            return error.reason
+        except EndpointError:
+            return NO_SIGNATURE
+
+    # Pre-emption --------------------------------------------------------------------------------
+
+    async def _preempt(self, commands: Sequence[Passed], answers: list[Slot | Refused]) -> None:
+        """Let commands that found no place take those of worse ones, within the rule."""
+        waiting = {
+            passed.command.id: index
+            for index, (passed, answer) in enumerate(zip(commands, answers, strict=True))
+            if answer == Refused("lane", NO_FREE_SLOT)
+        }
+        chosen = self._preemption.choose(
+            [commands[index] for index in waiting.values()],
+            self.lanes,
+            self.tip.number,
+            self.tip.ahead,
+        )
+        for each in chosen:
+            answers[waiting[each.passed.command.id]] = await self._displace(each)
+
+    async def _displace(self, chosen: Chosen) -> Slot | Refused:
+        """Give a slot's nonce to a better command: its bytes are durable when this returns."""
+        passed, slot, fee, _ = chosen
+        lane, intent = self.lanes[slot.lane], intent_of(passed)
+        stopped = self._stopped(intent, passed.command.deadline_block - self.tip.number - 1)
+        if stopped is not None:
+            return stopped
+        attempt = await self._sign_next(lane, slot, fee, intent, ACT, passed.l1_fee_max_wei)
+        if isinstance(attempt, str):
+            return Refused("lane", attempt)
+        if lane.slots.get(slot.nonce) != slot or not self._is_current(intent):
+            return Refused("lane", NO_FREE_SLOT)
+        bound = await self._ledger.displace(slot, Binding(intent, attempt, lane.epoch))
+        self.point("after_commit")
+        if isinstance(bound, str):
+            return of_ledger(bound)
+        self._preemption.carried_out(chosen)
+        after = replace(
+            slot,
+            intent_id=bound,
+            intent=intent,
+            attempts=(*slot.attempts, attempt),
+            displaced=slot.claims,
+        )
+        lane.put(after)
+        return after
+
     # A group --------------------------------------------------------------------------------------
 
-    async def _act_some(self, commands: Sequence[Command]) -> list[Slot | Refused]:
+    async def _act_some(self, commands: Sequence[Passed]) -> list[Slot | Refused]:
         """Return answers for the first commands, one at least: up to the first that broke a row."""
         answers: dict[int, Slot | Refused] = {}
-        planned: list[_Planned] = []
+        planned: list[Planned] = []
         try:
             for index, command in enumerate(commands):
                 found = self._plan(index, command)
@@ -208,12 +291,12 @@ class Dispatch:
                     answers[index] = found
                 else:
                     planned.append(found)
-            signed = await self._sign_all(planned)
+            signed = await self._pen.sign_all(planned)
             # From here to the ledger's thread nothing else runs: what is current stays so.
             for number, plan in enumerate(planned[: len(signed)]):
                 intent = plan.intent
                 if self.lanes.is_live(intent.venue, intent.account) or not self._is_current(intent):
-                    signed = [*signed[:number], _NOT_FOLLOWED]
+                    signed = [*signed[:number], NOT_FOLLOWED]
                     break
         finally:
             for each in self.lanes:
@@ -227,7 +310,7 @@ class Dispatch:
         self.point("after_commit")
         for plan, binding, answer in zip(planned, bindings, bound, strict=False):
             if isinstance(answer, str):
-                answers[plan.place] = Refused(_STAGES.get(answer, "lane"), answer)
+                answers[plan.place] = of_ledger(answer)
                 return [answers[index] for index in range(plan.place + 1)]
             answers[plan.place] = self._put(plan.lane, answer, plan.intent, binding.attempt)
         if len(bindings) < len(planned):
@@ -236,49 +319,28 @@ class Dispatch:
             return [answers[index] for index in range(broken.place + 1)]
         return [answers[index] for index in range(len(commands))]
 
-    def _plan(self, index: int, command: Command) -> _Planned | Refused:
+    def _plan(self, index: int, passed: Passed) -> Planned | Refused:
         """Choose lane, nonce and fee for a command, and promise the lane's slot to it."""
-        intent = intent_of(command)
+        command, intent = passed.command, intent_of(passed)
         blocks_left = command.deadline_block - self.tip.number - 1
         stopped = self._stopped(intent, blocks_left)
         if stopped is not None:
             return stopped
-        fee = fees.first_fee(
-            offer_of(command, blocks_left), self.tip.base_next_wei, self._parameters
-        )
+        offer = offer_of(passed, blocks_left)
+        fee = fees.first_fee(offer, self.tip.ahead, self._parameters)
         if fee is None:
             return Refused("cap", "fee_beyond_spend")
-        cost_wei = command.gas * fee.cap_wei + command.call.value_wei
+        cost_wei = offer.gas * fee.cap_wei + offer.value_wei
         lane = self.lanes.pick(command.sender, cost_wei)
         if isinstance(lane, str):
             return Refused("lane", lane)
-        transaction = self._transaction(lane.next_nonce + lane.promised, fee, intent)
+        transaction = self._pen.transaction(lane.next_nonce + lane.promised, fee, intent)
         forbidden = lane.signer.refusal(transaction)
         if forbidden is not None:
             return Refused("lane", forbidden)
         lane.promised += 1
         lane.promised_wei += cost_wei
-        return _Planned(index, lane, intent, transaction)
-
-    async def _sign_all(self, planned: Sequence[_Planned]) -> list[Attempt | str]:
-        """Sign at once what a remote signer would answer slowly one by one; stop at the first no.
-
-        The last answer may be a word: why the signer gave no bytes.
-        """
-        results = await asyncio.gather(
-            *(self._sign(plan.lane, plan.transaction, 0, ACT) for plan in planned),
-            return_exceptions=True,
-        )
-        signed: list[Attempt | str] = []
-        for result in results:
-            if isinstance(result, SigningForbidden):
-                return [*signed, result.reason]
-            if isinstance(result, EndpointError):
-                return [*signed, _NO_SIGNATURE]
-            if isinstance(result, BaseException):
-                raise result
-            signed.append(result)
-        return signed
+        return Planned(index, lane, passed, intent, transaction)
 
     def _stopped(self, intent: Intent, blocks_left: int) -> Refused | None:
         """Return why nothing is to be signed for an intent now, whatever it costs."""
@@ -291,7 +353,7 @@ class Dispatch:
             # The ledger refuses it too, but it is ahead of us while an outcome is written down:
             # a decision from before that outcome must not slip in between.
             return Refused("ledger", "live_action")
-        return None if self._is_current(intent) else Refused("lane", _NOT_FOLLOWED)
+        return None if self._is_current(intent) else Refused("lane", NOT_FOLLOWED)
 
     def _is_current(self, intent: Intent) -> bool:
         """Tell whether a command knew of all that was done for its account.
@@ -309,52 +371,11 @@ class Dispatch:
         lane.put(slot)
         return slot
 
-    async def _sign(self, lane: Lane, transaction: Transaction, seq: int, kind: str) -> Attempt:
-        signed = await lane.signer.sign(transaction)
-        self.point("after_sign")
-        return Attempt(
-            hash=signed.hash,
-            lane=lane.address,
-            nonce=transaction.nonce,
-            seq=seq,
-            raw=signed.raw,
-            tip_wei=transaction.tip_wei,
-            cap_wei=transaction.cap_wei,
-            gas=transaction.gas,
-            value_wei=transaction.value_wei,
-            kind=kind,
-            signed_at_ns=self._clock.now_ns(),
-        )
-
-    def _transaction(self, nonce: int, fee: Fee, intent: Intent) -> Transaction:
-        return Transaction(
-            chain_id=self._chain_id,
-            nonce=nonce,
-            tip_wei=fee.tip_wei,
-            cap_wei=fee.cap_wei,
-            gas=intent.gas,
-            to=intent.to,
-            value_wei=intent.value_wei,
-            data=bytes.fromhex(intent.data[2:]),
-        )
-
-    def _housekeeping(self) -> Offer:
+    def _housekeeping(self, data_wei: int) -> Offer:
         return Offer(
-            TRANSFER_GAS, 0, self._housekeeping_wei_max, 0, self._parameters.growth_blocks_max
+            TRANSFER_GAS,
+            data_wei,
+            self._housekeeping_wei_max,
+            0,
+            self._parameters.growth_blocks_max,
         )
-
-
-_NO_SIGNATURE: Final = "no_signature"
-_NOT_FOLLOWED: Final = "not_followed"
-# Where the ledger's refusals of a command end it; the rest are the lane's.
-_STAGES: Final = {
-    "live_action": "ledger",
-    "duplicate_command": "ledger",
-    "epoch_lost": "ledger",
-    "cap_transaction": "cap",
-    "cap_intent": "cap",
-    "cap_lane_day": "cap",
-    "cap_hour": "cap",
-    "cap_day": "cap",
-    "cap_total": "cap",
-}

@@ -73,7 +73,7 @@ class Farewell:
         """
         for slot in await self._ledger.open_slots():
             self._dispatch.lanes[slot.lane].put(slot)
-        live = [slot for slot in self._live() if not self._is_over(slot)]
+        live = [slot for slot in self._live() if not self._is_over(slot) and not slot.given_up]
         async with asyncio.TaskGroup() as group:
             for slot in live:
                 group.create_task(self._dispatch.send(slot.last))

@@ -19,7 +19,7 @@ from keeper.chain.lanes import PAUSED, QUARANTINE, STARVED, Lane
 from keeper.chain.ledger import Ledger
 from keeper.chain.nurse import FollowParameters, Nurse
 from keeper.chain.receipts import ChainView, Sighting
-from keeper.chain.rows import CANCEL, Receipt, Slot
+from keeper.chain.rows import CANCEL, Claim, Outcome, Receipt, Slot
 from keeper.domain.errors import EndpointError, FinalityViolated, KeeperError, StorageError
 from keeper.domain.events import (
     Event,
@@ -60,7 +60,7 @@ class Follower:
         self._report = report
         self._post: Post = _unposted
         self._breakers = breakers
-        self._nurse = Nurse(dispatch, parameters)
+        self._nurse = Nurse(dispatch, view, parameters)
         self._wanted: tuple[int, Hash] | None = None
         self._wake = asyncio.Event()
         self.last: Hash | None = None
@@ -86,6 +86,7 @@ class Follower:
             head = await self._next_head()
             if head is None or head[1] == self.last:
                 continue
+            await self._dispatch.precedence.turn()
             try:
                 await self.follow(head[1])
             except EndpointError as error:
@@ -107,7 +108,7 @@ class Follower:
         if sighting is None:
             return False
         header = sighting.header
-        self._dispatch.rewind(Tip(header.number, sighting.base_next_wei))
+        self._dispatch.rewind(Tip(header.number, sighting.ahead))
         self._dispatch.point("reconcile")
         orphans: list[Slot] = []
         if header.parent != self.last:
@@ -196,9 +197,16 @@ class Follower:
             )  # fmt: skip
             self._dispatch.lanes[slot.lane].put(after)
             orphans.append(after)
-            if slot.intent.command_id is not None and slot.won is not None:
-                self._post(TransactionOrphaned(slot.intent.command_id, slot.won))
+            self._tell_orphans(slot)
         return orphans
+
+    def _tell_orphans(self, slot: Slot) -> None:
+        """Tell that all whose bytes were for a slot may land again: its winner, and who lost it."""
+        for claim in slot.claims:
+            won = claim.intent_id == slot.claim(slot.won).intent_id
+            gone = slot.won if won else slot.act_of(claim).hash
+            if claim.intent.command_id is not None and gone is not None:
+                self._post(TransactionOrphaned(claim.intent.command_id, gone))
 
     async def _include(self, sighting: Sighting) -> bool:
         """Settle every live slot that has a receipt on the branch of the head.
@@ -225,39 +233,50 @@ class Follower:
                 else None
                 for slot, receipt in found
             ]
-        for (slot, receipt), failure in zip(found, failures, strict=True):
-            await self._settle(slot, receipt, None if failure is None else failure.result())
+        outcomes = [
+            _outcome(slot, receipt, None if failure is None else failure.result())
+            for (slot, receipt), failure in zip(found, failures, strict=True)
+        ]
+        if outcomes:
+            await self._ledger.include_group(outcomes)
+        for outcome in outcomes:
+            self._settle(outcome)
         return any(not receipt.succeeded or slot.last.kind == CANCEL for slot, receipt in found)
 
-    async def _settle(self, slot: Slot, receipt: Receipt, failure: str | None) -> None:
-        won = next(each for each in slot.attempts if each.hash == receipt.hash)
-        cost = receipt.gas_used * receipt.price_wei + receipt.l1_fee_wei
-        cost += won.value_wei if receipt.succeeded else 0
-        state, reason = ("DONE", "") if failure is None else ("FAILED", failure)
-        if won.kind == CANCEL:
-            state, reason = ("EXPIRED", "cancelled")
-        await self._ledger.include(slot, receipt, cost, state, reason)
+    def _settle(self, outcome: Outcome) -> None:
+        """Take over and tell what the ledger has as included."""
+        slot, receipt, _, state, reason = outcome
         # The sender may have added bytes meanwhile: the slot is taken as it is now.
         lane = self._dispatch.lanes[slot.lane]
         slot = lane.slots[slot.nonce]
+        winner = slot.claim(receipt.hash)
+        ended = state if winner.intent_id == slot.intent_id else "LOST"
         after = replace(
             slot, state="INCLUDED", won=receipt.hash, block_number=receipt.block_number,
-            block_hash=receipt.block_hash, intent=replace(slot.intent, state=state),
+            block_hash=receipt.block_hash, intent=replace(slot.intent, state=ended),
         )  # fmt: skip
         lane.put(after)
         self._forget(slot)
-        command_id = slot.intent.command_id
-        if command_id is None:
-            return
-        if won.kind == CANCEL:
-            self._post(TransactionDropped(command_id, slot.act.hash, "cancelled"))
-            return
-        where = (command_id, receipt.hash, receipt.block_number, receipt.block_hash)
-        paid = (receipt.gas_used, receipt.price_wei)
-        if failure is None:
-            self._post(TransactionIncluded(*where, *paid))
-        else:
-            self._post(TransactionReverted(*where, *paid, failure))
+        command_id = winner.intent.command_id
+        if command_id is not None:
+            where = (command_id, receipt.hash, receipt.block_number, receipt.block_hash)
+            paid = (receipt.gas_used, receipt.price_wei)
+            if state == "EXPIRED":
+                self._post(TransactionDropped(command_id, slot.act.hash, reason))
+            elif state == "DONE":
+                self._post(TransactionIncluded(*where, *paid))
+            else:
+                self._post(TransactionReverted(*where, *paid, reason))
+        self._tell_losers(slot, winner)
+
+    def _tell_losers(self, slot: Slot, winner: Claim) -> None:
+        """Tell those whose bytes were for a nonce that another one's bytes took."""
+        for claim in slot.claims:
+            if claim.intent_id == winner.intent_id or claim.intent.command_id is None:
+                continue
+            why = "displaced" if claim.seq_last < winner.seq_last else "outrun"
+            gone = slot.act_of(claim).hash
+            self._post(TransactionDropped(claim.intent.command_id, gone, why))
 
     async def _deepen(self, number: int) -> None:
         """Move settled slots on by depth, or by the node's word for what is final."""
@@ -305,7 +324,10 @@ class Follower:
         """Take the balance; find nonces that something other than our bytes used."""
         nonce = sighting.nonces[lane.address]
         lane.balance_wei = sighting.balances[lane.address]
-        if lane.state == STARVED and lane.spendable_wei >= 0:
+        if lane.spendable_wei < 0:
+            # Nodes drop what a balance cannot pay: nothing is bumped or bound until it can again.
+            await self._dispatch.signal(lane, "short")
+        elif lane.state == STARVED:
             await self._dispatch.signal(lane, "funded")
         if nonce > lane.next_nonce:
             await self._dispatch.signal(lane, "foreign")
@@ -341,12 +363,26 @@ class Follower:
         lane.put(replace(slot, state="FOREIGN", intent=replace(slot.intent, state="LOST")))
         self._forget(slot)
         await self._dispatch.signal(lane, "foreign")
-        if slot.intent.command_id is not None:
-            self._post(TransactionDropped(slot.intent.command_id, slot.act.hash, "foreign"))
+        for claim in slot.claims:
+            if claim.intent.command_id is not None:
+                gone = slot.act_of(claim).hash
+                self._post(TransactionDropped(claim.intent.command_id, gone, "foreign"))
 
     def _forget(self, slot: Slot) -> None:
         self._missing.pop((slot.lane, slot.nonce), None)
         self._nurse.forget(slot)
+
+
+def _outcome(slot: Slot, receipt: Receipt, failure: str | None) -> Outcome:
+    """Return what a receipt makes of a slot, and what it cost."""
+    won = next(each for each in slot.attempts if each.hash == receipt.hash)
+    cost_wei = receipt.gas_used * receipt.price_wei + receipt.l1_fee_wei
+    cost_wei += won.value_wei if receipt.succeeded else 0
+    if won.kind == CANCEL:
+        return Outcome(slot, receipt, cost_wei, "EXPIRED", "cancelled")
+    if failure is None:
+        return Outcome(slot, receipt, cost_wei, "DONE", "")
+    return Outcome(slot, receipt, cost_wei, "FAILED", failure)
 
 
 def _unposted(event: Event) -> None:

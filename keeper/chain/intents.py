@@ -4,7 +4,7 @@ Pure; it must not know lanes' states, fees or nodes.
 """
 
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from keeper.chain.fees import Offer
 from keeper.chain.rows import ACT, FILL, Intent
@@ -16,8 +16,20 @@ TRANSFER_GAS: Final = 21_000
 _NO_HASH: Final[Hash] = "0x" + "00" * 32
 
 
-def intent_of(command: Command) -> Intent:
+class Passed(NamedTuple):
+    """A command that may be bound: what a rollup may charge for its data, and whether it hurries.
+
+    `hurried` where it is sent before its trial has ended.
+    """
+
+    command: Command
+    l1_fee_max_wei: int = 0
+    hurried: bool = False
+
+
+def intent_of(passed: Passed) -> Intent:
     """Return what a command asks for."""
+    command = passed.command
     return Intent(
         kind=ACT,
         venue=command.venue,
@@ -33,14 +45,17 @@ def intent_of(command: Command) -> Intent:
         data=command.call.data,
         gas=command.gas,
         decided_number=command.decided_number,
+        priority=command.priority,
+        hurried=passed.hurried,
     )
 
 
-def offer_of(command: Command, blocks_left: int) -> Offer:
+def offer_of(passed: Passed, blocks_left: int) -> Offer:
     """Return what a command allows its first bytes to cost."""
+    command = passed.command
     return Offer(
         gas=command.gas,
-        value_wei=command.call.value_wei,
+        value_wei=command.call.value_wei + passed.l1_fee_max_wei,
         spend_wei_max=command.spend_max_wei,
         tip_budget_wei=command.tip_budget_wei,
         blocks_left=blocks_left,

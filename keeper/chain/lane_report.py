@@ -15,7 +15,7 @@ from typing import Final
 from keeper.chain import schema, statements
 from keeper.chain.ledger import Ledger
 from keeper.chain.recovery import acknowledge
-from keeper.chain.rows import CapParameters
+from keeper.chain.rows import BreakerRow, CapParameters, Intent, Slot
 from keeper.domain.errors import StorageError
 from keeper.domain.units import Address
 
@@ -35,26 +35,69 @@ def lane_lines(path: Path, chain_id: int) -> list[str]:
             lane = statements.lane(db, chain_id, address)
             if lane is None:
                 continue
-            reserved, settled = statements.spent(db, f"lane:{address}")
+            own = [slot for slot in slots if slot.lane == address]
+            in_flight = sum(1 for slot in own if slot.state == "LIVE")
             lines.append(
-                f"lane {address} {lane.state} next nonce {lane.next_nonce} epoch {lane.epoch} "
-                f"reserved {reserved} wei settled {settled} wei"
+                f"lane {address} {lane.state}: next nonce {lane.next_nonce}, epoch {lane.epoch}, "
+                f"{in_flight} in flight, {_money(db, f'lane:{address}')}"
             )
-            for slot in (each for each in slots if each.lane == address):
-                last = slot.last
-                lines.append(
-                    f"  nonce {slot.nonce} {slot.state} {last.kind} of {slot.intent.venue} account "
-                    f"{slot.intent.account} attempts {len(slot.attempts)} cap {last.cap_wei} tip "
-                    f"{last.tip_wei} deadline {slot.intent.deadline_block} {last.hash}"
-                )
-        for scope in ("global", "total"):
-            reserved, settled = statements.spent(db, scope)
-            lines.append(f"{scope} reserved {reserved} wei settled {settled} wei")
-        states = {
-            row.name: f"OPEN: {row.detail}" if row.tripped else "closed"
-            for row in statements.breakers(db)
-        }
-        return [*lines, *(f"breaker {name} {state}" for name, state in states.items())]
+            for slot in own:
+                lines += _slot_lines(slot)
+        lines.append(f"all lanes: {_money(db, 'total')}")
+        return [*lines, *(_breaker_line(row) for row in statements.breakers(db))]
+
+
+def _slot_lines(slot: Slot) -> list[str]:
+    """Return a nonce, whose it was before, and every set of bytes that may have its place."""
+    reserved = f", reserved {_eth(slot.reserved_wei)}" if slot.state == "LIVE" else ""
+    where = "" if slot.block_number is None else f" in block {slot.block_number}"
+    lines = [f"  nonce {slot.nonce} {slot.state}{where}: {_what(slot.intent)}{reserved}"]
+    lines += [
+        f"    displaced {_what(claim.intent)}: attempts to {claim.seq_last} are its"
+        for claim in slot.displaced
+    ]
+    for attempt in slot.attempts:
+        won = " WON" if attempt.hash == slot.won else ""
+        lines.append(
+            f"    attempt {attempt.seq} {attempt.kind}: tip {_gwei(attempt.tip_wei)}, "
+            f"cap {_gwei(attempt.cap_wei)}, gas {attempt.gas}, {attempt.hash}{won}"
+        )
+    return lines
+
+
+def _what(intent: Intent) -> str:
+    if intent.command_id is None:
+        return "a gap filled"
+    return (
+        f"{intent.command_kind} {intent.command_id} of {intent.venue} account {intent.account}, "
+        f"deadline {intent.deadline_block}"
+    )
+
+
+def _breaker_line(row: BreakerRow) -> str:
+    if not row.tripped:
+        return f"breaker {row.name} closed"
+    return f"breaker {row.name} OPEN: {row.detail}"
+
+
+def _money(db: sqlite3.Connection, scope: str) -> str:
+    reserved, settled = statements.spent(db, scope)
+    return f"reserved {_eth(reserved)}, spent {_eth(settled)}"
+
+
+def _eth(wei: int) -> str:
+    return f"{_exact(wei, 18)} eth"
+
+
+def _gwei(wei: int) -> str:
+    return f"{_exact(wei, 9)} gwei"
+
+
+def _exact(amount: int, digits: int) -> str:
+    """Return an amount as a decimal with every digit it has, and no more."""
+    whole, part = divmod(amount, 10**digits)
+    tail = f"{part:0{digits}d}".rstrip("0")
+    return f"{whole}.{tail}" if tail else str(whole)
 
 
 async def acknowledge_lane(path: Path, chain_id: int, lane: Address, chain_nonce: int) -> None:

@@ -19,6 +19,7 @@ READY: Final = "READY"
 STARVED: Final = "STARVED"
 QUARANTINE: Final = "QUARANTINE"
 PAUSED: Final = "PAUSED"
+NO_FREE_SLOT: Final = "no_free_slot"
 
 # What the world tells (short, funded, foreign, delegated) may come at any time; an operator's
 # word (pause, resume, acknowledge) has its place. (state, signal) → state.
@@ -57,11 +58,19 @@ def move(state: str, signal: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LaneParameters:
-    """Limits of one lane; geth promises room for 16 executable transactions an account."""
+    """Limits of one lane; geth promises room for 16 executable transactions an account.
+
+    `own` names the limits of lanes that have one of their own; the others have `in_flight_max`.
+    """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     in_flight_max: int = 16
+    own: tuple[tuple[Address, int], ...] = ()
+
+    def in_flight_max_of(self, lane: Address) -> int:
+        """Return how many transactions of a lane may be in flight."""
+        return dict(self.own).get(lane, self.in_flight_max)
 
 
 @dataclass(slots=True)
@@ -122,14 +131,16 @@ class Lane:
         return list(self._served.get((venue, account), {}).values())
 
     def _note(self, slot: Slot) -> None:
-        """Keep `_served` as the slot says."""
-        blocks = self._served.setdefault((slot.intent.venue, slot.intent.account), {})
+        """Keep `_served` as the slot says: of all its claims only the winner was served."""
+        for claim in slot.claims:
+            key = (claim.intent.venue, claim.intent.account)
+            self._served.get(key, {}).pop(slot.nonce, None)
+            if not self._served.get(key, True):
+                del self._served[key]
         if slot.block_number is not None and slot.block_hash is not None:
+            winner = slot.claim(slot.won).intent
+            blocks = self._served.setdefault((winner.venue, winner.account), {})
             blocks[slot.nonce] = (slot.block_number, slot.block_hash)
-        else:
-            blocks.pop(slot.nonce, None)
-        if not blocks:
-            del self._served[slot.intent.venue, slot.intent.account]
 
     def row(self) -> LaneRow:
         """Return the lane as it is to be stored."""
@@ -164,16 +175,17 @@ class Lanes:
             return "lane_not_ready"
         free = [lane for lane in ready if lane.free]
         if not free:
-            return "no_free_slot"
+            return NO_FREE_SLOT
         rich = [lane for lane in free if lane.spendable_wei >= cost_wei]
         return max(rich, key=lambda lane: lane.free) if rich else "insufficient_balance"
 
     def is_live(self, venue: str, account: str) -> bool:
         """Tell whether bytes for an account may still come to be on chain, on any lane."""
         return any(
-            slot.intent.account == account and slot.intent.venue == venue
+            claim.intent.account == account and claim.intent.venue == venue
             for lane in self
             for slot in lane.live()
+            for claim in slot.claims
         )
 
     def served(self, venue: str, account: str) -> list[tuple[int, Hash]]:

@@ -24,6 +24,7 @@ from keeper.chain.rows import (
     Delivery,
     Intent,
     LaneRow,
+    Outcome,
     Receipt,
     Slot,
 )
@@ -93,11 +94,19 @@ class Ledger:
         """Add bytes to a live slot; None when durable, else why not."""
         return await self._write(lambda: self._books.replace(attempt, epoch))
 
+    async def displace(self, slot: Slot, binding: Binding) -> int | str:
+        """Give a live slot's nonce to a better intent; the intent's id, or why not."""
+        return await self._write(lambda: self._books.displace(slot, binding))
+
     async def include(
         self, slot: Slot, receipt: Receipt, cost_wei: int, state: str, reason: str
     ) -> None:
         """Mark a slot as included and settle it."""
-        await self._write(lambda: self._books.include(slot, receipt, cost_wei, state, reason))
+        await self.include_group([Outcome(slot, receipt, cost_wei, state, reason)])
+
+    async def include_group(self, outcomes: Sequence[Outcome]) -> None:
+        """Mark a block's slots as included in one commit and settle them."""
+        await self._write(lambda: self._books.include(outcomes))
 
     async def explain(self, intent_id: int, reason: str) -> None:
         """Write down why an intent failed."""
@@ -153,6 +162,10 @@ class Ledger:
     async def losses(self, after: int, day: int) -> tuple[int, int]:
         """Return (reverts in blocks after `after`, wei lost on `day`) since the last resets."""
         return await self._do(lambda: self._books.losses(after, day))
+
+    async def hurried_loss(self, hour: int) -> int:
+        """Return what commands that were sent untried lost in an hour of unix time, wei."""
+        return await self._read(lambda db, chain: statements.hurried_loss_wei(db, chain, hour))
 
     async def open_slots(self) -> list[Slot]:
         """Return every slot that is not FINAL, by lane and nonce."""
@@ -241,14 +254,17 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
     if version == schema.VERSION:
         return
     tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if version != 0 or tables:
+    steps = list(schema.TABLES)
+    if version in schema.UPGRADES:
+        steps = [each for at in range(version, schema.VERSION) for each in schema.UPGRADES[at]]
+    elif version != 0 or tables:
         raise StorageError(
             str(path),
             f"schema version {version}, this keeper knows {schema.VERSION}; "
             "use the keeper that wrote it, or name another file",
         )
     db.execute("BEGIN EXCLUSIVE")
-    for statement in schema.TABLES:
+    for statement in steps:
         db.execute(statement)
     db.execute(f"PRAGMA user_version = {schema.VERSION}")
     db.execute("COMMIT")

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from keeper.chain.dispatch import Dispatch
 from keeper.chain.lanes import STARVED, Lane
-from keeper.chain.receipts import Sighting
+from keeper.chain.receipts import ChainView, Sighting
 from keeper.chain.rows import ACT, Slot
 from keeper.domain.units import Address, Hash
 
@@ -23,7 +23,8 @@ class FollowParameters:
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     rebroadcast_blocks: int = 2
-    bump_blocks: int = 3  # not included for so long, though its turn: raise the fees
+    bump_blocks: int = 3  # its turn for so long, and others paid more for these blocks: raise it
+    passed_over_blocks: int = 6  # its turn for so long, and others got in: raise it all the same
     cancel_blocks: int = 2  # so long past its deadline: take the nonce back
     foreign_blocks: int = 3  # nonce taken and no receipt of ours for so long
     confirm_blocks: int = 6
@@ -37,8 +38,9 @@ class FollowParameters:
 class Nurse:
     """Cares for live slots at each head."""
 
-    def __init__(self, dispatch: Dispatch, parameters: FollowParameters) -> None:
+    def __init__(self, dispatch: Dispatch, view: ChainView, parameters: FollowParameters) -> None:
         self._dispatch = dispatch
+        self._view = view
         self._parameters = parameters
         self._sent_at: dict[Hash, int] = {}
 
@@ -54,30 +56,38 @@ class Nurse:
             chain_nonce = sighting.nonces[lane.address]
             waiting = [slot for slot in lane.live() if slot.nonce >= chain_nonce]
             to_send: list[Slot] = []
+            # One by one, a lane full of calls that are too late would be closed for as many blocks.
+            in_front = True
             for slot in waiting:
                 age = number - self._sent_at.setdefault(slot.last.hash, number)
-                after = await self._renew(lane, slot, age, its_turn=slot.nonce == chain_nonce)
+                its_turn = slot.nonce == chain_nonce
+                after = await self._renew(lane, slot, age, its_turn=its_turn, in_front=in_front)
+                in_front = in_front and after.last.kind != ACT
                 due = age >= self._parameters.rebroadcast_blocks and not self._is_over(after)
-                if after is not slot or due or (slot.lane, slot.nonce) in urgent:
+                wanted = after is not slot or due or (slot.lane, slot.nonce) in urgent
+                if wanted and not after.given_up:
                     to_send.append(after)
             async with asyncio.TaskGroup() as group:
                 for slot in to_send:
                     group.create_task(self._dispatch.send(slot.last))
 
-    async def _renew(self, lane: Lane, slot: Slot, age: int, *, its_turn: bool) -> Slot:
+    async def _renew(
+        self, lane: Lane, slot: Slot, age: int, *, its_turn: bool, in_front: bool
+    ) -> Slot:
         """Return the slot with new bytes where it needs and can pay them, else as it is.
 
-        Capped-out bytes stay as they are and are still rebroadcast.
+        Capped-out bytes stay as they are and are still rebroadcast. `in_front` tells that nothing
+        below it waits to act: what is late there is taken back together. Bytes whose account has
+        another action by now are taken back wherever they stand, and never sent again.
         """
-        tip, intent = self._dispatch.tip, slot.intent
-        late = tip.number > intent.deadline_block + self._parameters.cancel_blocks
-        acting = slot.last.kind == ACT
+        late_block = slot.intent.deadline_block + self._parameters.cancel_blocks
+        late = slot.last.kind == ACT and in_front and self._dispatch.tip.number > late_block
         changed: Slot | str = "as_it_is"
-        if acting and its_turn and (late or intent.state != "BOUND"):
+        if slot.given_up or (late and self._dispatch.should_cancel(lane, slot)):
             changed = await self._dispatch.cancel(lane, slot)
         elif lane.state == STARVED or self._is_over(slot):
             return slot
-        elif self._is_weak(slot, age, its_turn=its_turn):
+        elif await self._is_weak(slot, age, its_turn=its_turn):
             changed = await self._dispatch.bump(lane, slot)
         return slot if isinstance(changed, str) else changed
 
@@ -85,7 +95,20 @@ class Nurse:
         """Tell whether the bytes carry a command past its deadline: no more is done for them."""
         return slot.last.kind == ACT and self._dispatch.tip.number >= slot.intent.deadline_block
 
-    def _is_weak(self, slot: Slot, age: int, *, its_turn: bool) -> bool:
-        if slot.last.cap_wei < self._dispatch.tip.base_next_wei:
+    async def _is_weak(self, slot: Slot, age: int, *, its_turn: bool) -> bool:
+        """Tell whether there is evidence that these fees do not buy a place; time alone is none.
+
+        Blocks that nobody got into say nothing of fees. Where the node cannot tell who got in, the
+        blocks that went by are all there is to go by.
+        """
+        tip, last = self._dispatch.tip, slot.last
+        if last.cap_wei < tip.base_next_wei:
             return True
-        return its_turn and age >= self._parameters.bump_blocks
+        if not its_turn or age < self._parameters.bump_blocks:
+            return False
+        included = await self._view.tips_included(tip.number, self._parameters.bump_blocks)
+        if included is None:
+            return True
+        ours = min(last.tip_wei, last.cap_wei - tip.base_next_wei)
+        outbid = bool(included) and ours < min(included)
+        return outbid or (bool(included) and age >= self._parameters.passed_over_blocks)

@@ -8,10 +8,11 @@ outcome loses an opportunity, a wrong one loses money. It must not sign, send or
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 from keeper.chain import wire
-from keeper.chain.fees import next_base_fee
+from keeper.chain.base_fee import NOTHING_AHEAD, OP_STACK, Ahead, ahead
+from keeper.chain.fees import FeeParameters
 from keeper.chain.transport import Request, Rpc
 from keeper.domain.effects import Command
 from keeper.domain.errors import EndpointError, RpcError
@@ -22,15 +23,26 @@ from keeper.domain.units import Address, Hash
 Reason = Callable[[str, str], str]
 
 _BLOCK_UNKNOWN: Final = ("resource not found", "header not found", "unknown block", "not canonical")
+# The OP stack's predeployed oracle, and the selector of its bound.
+_GAS_PRICE_ORACLE: Final = "0x420000000000000000000000000000000000000f"
+_L1_FEE_UPPER_BOUND: Final = "0xf1c7a58b"
+# RLP of type, chain id, nonce, fees, gas, target, value and an empty access list, with headers.
+_ENVELOPE_BYTES_MAX: Final = 150
 _HALTED: Final = ("out of gas", "invalid opcode", "invalidfeopcode", "evm error", "stack ")
 
 
 @dataclass(frozen=True, slots=True)
 class PreflightParameters:
-    """How long an answer may take, commands in one request, and requests out at once."""
+    """How long an answer may take, commands in one request, and requests out at once.
+
+    mode "required": nothing is sent before its trial succeeded; "parallel": a command that asks
+    for it (`hurried`) is sent while it is tried, for as long as what such commands lost in the
+    hour is within `[breakers] hurried_loss_hour_wei_max`.
+    """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
+    mode: Literal["required", "parallel"] = "required"
     deadline_ms_max: int = 1_000
     batch_commands_max: int = 16
     requests_max: int = 4
@@ -38,20 +50,31 @@ class PreflightParameters:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the trial said: `reason` is None where it passed; `base_next_wei` follows the block."""
+    """What the trial said: `reason` is None where it passed; `ahead` follows the decided block.
+
+    `l1_fee_max_wei` is what a rollup may charge for the call's data, with room to grow.
+    """
 
     reason: str | None
     detail: str = ""
-    base_next_wei: int = 0
+    ahead: Ahead = NOTHING_AHEAD
+    l1_fee_max_wei: int = 0
 
 
 class Preflight:
     """Trials against one endpoint."""
 
-    def __init__(self, rpc: Rpc, reason: Reason, parameters: PreflightParameters) -> None:
+    def __init__(
+        self,
+        rpc: Rpc,
+        reason: Reason,
+        parameters: PreflightParameters,
+        fees: FeeParameters | None = None,
+    ) -> None:
         self._rpc = rpc
         self._reason = reason
         self._parameters = parameters
+        self._fees = fees if fees is not None else FeeParameters()
         self._permits = asyncio.Semaphore(parameters.requests_max)
 
     def portions(self, commands: Sequence[Command]) -> list[list[Command]]:
@@ -67,36 +90,43 @@ class Preflight:
         calls += [
             eth_call(command, sender) for command, sender in zip(commands, senders, strict=True)
         ]
+        charged = self._fees.base_fee_rule == OP_STACK
+        if charged:
+            calls += [data_fee_call(command) for command in commands]
         try:
             async with self._permits:
                 answers = await self._rpc.batch(
                     calls, deadline_s=self._parameters.deadline_ms_max / 1000
                 )
-            ahead = {
-                block: self._base_next(answer)
-                for block, answer in zip(hashes, answers, strict=False)
+            found = {
+                block: self._ahead(answer) for block, answer in zip(hashes, answers, strict=False)
             }
+            last = len(hashes) + len(commands)
+            fees = answers[last:] if charged else ["0x0"] * len(commands)
+            return [
+                self._verdict(command, answer, found[command.decided_hash], fee)
+                for command, answer, fee in zip(
+                    commands, answers[len(hashes) : last], fees, strict=True
+                )
+            ]
         except EndpointError as error:
             return [Verdict("no_answer", _printable(str(error)))] * len(commands)
-        return [
-            self._verdict(command, answer, ahead[command.decided_hash])
-            for command, answer in zip(commands, answers[len(hashes) :], strict=True)
-        ]
 
-    def _verdict(self, command: Command, answer: Any, base_next_wei: int | None) -> Verdict:
+    def _verdict(self, command: Command, answer: Any, found: Ahead | None, fee: Any) -> Verdict:
         if isinstance(answer, RpcError):
             reason = classified(answer, command.venue, self._reason)
             return Verdict(reason, _printable(answer.message))
-        if base_next_wei is None:
+        if found is None:
             return Verdict("unknown_block", "the node does not have the decided block")
-        return Verdict(None, "", base_next_wei)
+        if isinstance(fee, RpcError):
+            return Verdict("no_data_fee", _printable(fee.message))
+        charged = wire.quantity(self._rpc.name, fee, "data fee")
+        return Verdict(None, "", found, charged * self._fees.data_fee_headroom_ppm // 1_000_000)
 
-    def _base_next(self, answer: Any) -> int | None:
+    def _ahead(self, answer: Any) -> Ahead | None:
         if answer is None or isinstance(answer, RpcError):
             return None
-        header = wire.header(self._rpc.name, answer)
-        used = wire.quantity(self._rpc.name, answer.get("gasUsed"), "gas used")
-        return next_base_fee(header.base_fee_wei, used, header.gas_limit)
+        return ahead(self._rpc.name, answer, self._fees.base_fee_rule)
 
 
 def eth_call(command: Command, sender: Address) -> Request:
@@ -113,6 +143,17 @@ def call_at(
     """Return an `eth_call` pinned to a block hash that must be on the node's chain."""
     body = {"from": sender, "to": to, "data": data, "value": hex(value_wei), "gas": hex(gas)}
     return "eth_call", [body, {"blockHash": block, "requireCanonical": True}]
+
+
+def data_fee_call(command: Command) -> Request:
+    """Return the request for what an OP stack chain charges at most for a command's data.
+
+    `getL1FeeUpperBound(uint256)` of its gas price oracle (Fjord), for the unsigned transaction's
+    length: the calldata and at most so many bytes around it.
+    """
+    size = (len(command.call.data) - 2) // 2 + _ENVELOPE_BYTES_MAX
+    body = {"to": _GAS_PRICE_ORACLE, "data": f"{_L1_FEE_UPPER_BOUND}{size:064x}"}
+    return "eth_call", [body, {"blockHash": command.decided_hash, "requireCanonical": True}]
 
 
 def classified(error: RpcError, venue: str, reason: Reason) -> str:

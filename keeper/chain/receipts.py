@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keeper.chain import wire
-from keeper.chain.fees import next_base_fee
+from keeper.chain.base_fee import ETHEREUM, Ahead, Rule, ahead
 from keeper.chain.preflight import Reason, call_at, classified
 from keeper.chain.rows import Receipt, Slot
 from keeper.chain.transport import Request, Rpc
@@ -23,7 +23,7 @@ class Sighting:
     """One head as the node knows it, with our lanes' nonces and balances after it."""
 
     header: Header
-    base_next_wei: int
+    ahead: Ahead
     nonces: dict[Address, int]
     balances: dict[Address, int]
     receipts: dict[Hash, Receipt]
@@ -33,12 +33,18 @@ class ChainView:
     """Reads of one endpoint, and of its witnesses where one word is not enough."""
 
     def __init__(
-        self, rpc: Rpc, witnesses: Sequence[Rpc], reason: Reason, deadline_s: float
+        self,
+        rpc: Rpc,
+        witnesses: Sequence[Rpc],
+        reason: Reason,
+        deadline_s: float,
+        rule: Rule = ETHEREUM,
     ) -> None:
         self._rpc = rpc
         self._witnesses = tuple(witnesses)
         self._reason = reason
         self._deadline_s = deadline_s
+        self._rule = rule
 
     async def latest(self) -> tuple[int, Hash]:
         """Return number and hash of the node's head; raises EndpointError."""
@@ -58,6 +64,20 @@ class ChainView:
             return -1
         return -1 if raw is None else wire.header(self._rpc.name, raw).number
 
+    async def tips_included(self, number: int, blocks: int) -> list[int] | None:
+        """Return the lowest tip that got into each of the last blocks up to `number`, wei per gas.
+
+        Empty blocks say nothing and are left out. None where the node does not tell. The question
+        is by number, not by hash, so it is evidence for a bump and for nothing else.
+        """
+        try:
+            raw = await self._rpc.call(
+                "eth_feeHistory", [hex(blocks), hex(number), [0]], deadline_s=self._deadline_s
+            )
+            return wire.tips(self._rpc.name, raw)
+        except EndpointError:
+            return None
+
     async def look(
         self, block: Hash, lanes: Sequence[Address], attempts: Sequence[Hash]
     ) -> Sighting | None:
@@ -76,12 +96,11 @@ class ChainView:
             return None
         name, count = self._rpc.name, len(lanes)
         header = wire.header(name, raw)
-        used = wire.quantity(name, raw.get("gasUsed"), "gas used")
         numbers = [wire.quantity(name, _raised(each), "nonce") for each in answers[1 : count + 1]]
         balances = answers[count + 1 : 2 * count + 1]
         return Sighting(
             header=header,
-            base_next_wei=next_base_fee(header.base_fee_wei, used, header.gas_limit),
+            ahead=ahead(name, raw, self._rule),
             nonces=dict(zip(lanes, numbers, strict=True)),
             balances={
                 lane: wire.quantity(name, _raised(each), "balance")
@@ -124,7 +143,7 @@ class ChainView:
         On the block before; where it succeeds there, what came earlier in its own block did it, so
         it is tried on that block as it ended. "not_reproduced" where it succeeds on both.
         """
-        intent = slot.intent
+        intent = slot.claim(receipt.hash).intent
         try:
             raw = await self._rpc.call(
                 "eth_getBlockByHash", [receipt.block_hash, False], deadline_s=self._deadline_s

@@ -75,7 +75,7 @@ async def recover(
             epoch=row.epoch,
             state=PAUSED if isinstance(known[row.address], NoSigner) else row.state,
             next_nonce=row.next_nonce,
-            in_flight_max=parameters.in_flight_max,
+            in_flight_max=parameters.in_flight_max_of(row.address),
             balance_wei=seen.balances[row.address],
         )
         for row in rows
@@ -84,7 +84,7 @@ async def recover(
         if slot.lane in lanes:
             lanes[slot.lane].put(slot)
     dispatch.lanes = Lanes(list(lanes.values()))
-    dispatch.rewind(Tip(number, seen.base_next_wei))
+    dispatch.rewind(Tip(number, seen.ahead))
     for lane in dispatch.lanes:
         if isinstance(lane.signer, NoSigner):
             continue
@@ -152,7 +152,8 @@ async def _find_strangers(
 async def _send_again(dispatch: Dispatch, lane: Lane, chain_nonce: int) -> None:
     """Give the newest bytes of every live slot to all routes, in nonce order.
 
-    A command past its deadline, or whose account has another action by now, is cancelled instead.
+    A command past its deadline, or whose account has another action by now, is cancelled instead,
+    or left alone where a cancel would cost more than its revert and nothing waits behind it.
     """
     for waiting in lane.live():
         if waiting.nonce < chain_nonce:
@@ -161,7 +162,10 @@ async def _send_again(dispatch: Dispatch, lane: Lane, chain_nonce: int) -> None:
         over = dispatch.tip.number >= slot.intent.deadline_block
         if over and isinstance(lane.signer, NoSigner):
             continue
-        if slot.last.kind == ACT and (over or slot.intent.state != "BOUND"):
+        if slot.last.kind == ACT and (over or slot.given_up):
+            if not dispatch.should_cancel(lane, slot):
+                continue
             cancelled = await dispatch.cancel(lane, slot)
             slot = slot if isinstance(cancelled, str) else cancelled
-        await dispatch.send(slot.last)
+        if not slot.given_up:
+            await dispatch.send(slot.last)

@@ -4,18 +4,45 @@ It chooses and keeps score, and sends nothing. What was public once stays public
 private routes would hide nothing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple, Protocol, runtime_checkable
 
-from keeper.chain.routes import LIED, NO_ANSWER, RATE_LIMITED, REFUSED, UNKNOWN, Route
+from keeper.chain.routes import (
+    ACCEPTED,
+    FEE_CAPPED,
+    GAS_CAPPED,
+    LIED,
+    NO_ANSWER,
+    RATE_LIMITED,
+    REFUSED,
+    TOO_LARGE,
+    UNKNOWN,
+    Route,
+)
 from keeper.chain.rows import ACT, Attempt, Delivery
+from keeper.domain.errors import KeeperError
 from keeper.domain.units import Address
 
 
 SLOTS_REMEMBERED_MAX: Final = 4_096
 # Answers that say something about the route, not about the bytes: the rest leave its score alone.
 FAULTS: Final = (NO_ANSWER, LIED, RATE_LIMITED, UNKNOWN, REFUSED)
+# Answers that only an operator can change: a limit of the node's, or one of ours, is wrong.
+UNFIT: Final = {
+    FEE_CAPPED: "raise the node's limit on fees (geth: --rpc.txfeecap), or lower [fees]",
+    GAS_CAPPED: "no block takes so much gas: lower the gas of what is asked for",
+    TOO_LARGE: "this route takes no bytes so long: send less at once, or over another",
+}
+
+
+class RouteUnfit(KeeperError):
+    """A route takes no transaction of this kind, now or later; others may."""
+
+    def __init__(self, route: str, outcome: str) -> None:
+        self.route = route
+        self.outcome = outcome
+        super().__init__(f"{route}: {outcome}: {UNFIT[outcome]}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +101,11 @@ class RouteBook:
         public: Sequence[Route],
         private: Sequence[Route] = (),
         policy: RoutePolicy | None = None,
+        report: Callable[[str, KeeperError], None] | None = None,
     ) -> None:
+        """Take the routes; `report` is told, once each, of those that only an operator can mend."""
+        self._report = report
+        self._unfit: dict[str, str] = {}
         self._public = tuple(public)
         self._private = tuple(private)
         self._policy = policy if policy is not None else RoutePolicy()
@@ -122,6 +153,17 @@ class RouteBook:
         for delivery in deliveries:
             before = self._scores.get(delivery.route, Score())
             self._scores[delivery.route] = before.after(delivery, weight)
+            self._complain(delivery.route, delivery.outcome)
+
+    def _complain(self, route: str, outcome: str) -> None:
+        """Report what the operator must mend: when it begins, and anew after a yes in between."""
+        if outcome == ACCEPTED:
+            self._unfit.pop(route, None)
+        if outcome not in UNFIT or self._unfit.get(route) == outcome:
+            return
+        self._unfit[route] = outcome
+        if self._report is not None:
+            self._report("route", RouteUnfit(route, outcome))
 
     def _overdue(self, slot: tuple[Address, int]) -> bool:
         policy = self._policy

@@ -3,7 +3,7 @@
 Knows each kind's class, and where the reputation key lies; the keys of lanes are no business of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, Literal
@@ -21,7 +21,7 @@ from keeper.chain.route_relay import (
 from keeper.chain.routes import PublicRoute, Route
 from keeper.chain.secret_files import read_secret
 from keeper.chain.transport import Rpc
-from keeper.domain.errors import ConfigError, KeyFileError
+from keeper.domain.errors import ConfigError, KeeperError, KeyFileError
 
 
 Kind = Literal["private_transaction", "bundle", "mev_blocker", "sequencer"]
@@ -65,10 +65,12 @@ async def open_book(
     identity: RelayIdentity | None,
     policy: RoutePolicy,
     stack: AsyncExitStack,
+    report: Callable[[str, KeeperError], None] | None = None,
 ) -> RouteBook:
     """Return all routes, their connections open until the stack ends; raises ConfigError.
 
-    A sequencer hides nothing and stands with the public nodes: it is asked at once, too.
+    A sequencer hides nothing and stands with the public nodes: it is asked at once, too. `report`
+    is told of routes that only an operator can mend.
     """
     names = [*(node.name for node in nodes), *(each.name for each in settings)]
     if len(set(names)) != len(names):
@@ -83,7 +85,7 @@ async def open_book(
     if not public and policy.public_ever:
         cure = "name a public node to fall back to, or say false"
         raise ConfigError("public_ever", policy.public_ever, cure)
-    return RouteBook(public, private, policy)
+    return RouteBook(public, private, policy, report)
 
 
 async def _open(

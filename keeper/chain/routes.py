@@ -25,7 +25,9 @@ NONCE_TOO_LOW: Final = "nonce_too_low"
 UNDERPRICED: Final = "underpriced"
 INSUFFICIENT_FUNDS: Final = "insufficient_funds"
 POOL_FULL: Final = "pool_full"
-FEE_CAPPED: Final = "fee_capped"
+FEE_CAPPED: Final = "fee_capped"  # by the node's own limit on what a transaction may pay
+GAS_CAPPED: Final = "gas_capped"  # more gas than the chain lets one transaction have (EIP-7825)
+NONCE_TOO_HIGH: Final = "nonce_too_high"  # a node without a queue: what comes before is not there
 RATE_LIMITED: Final = "rate_limited"
 REFUSED: Final = "refused"  # by a relay's own rules: it says it has not taken the bytes
 TOO_LARGE: Final = "too_large"
@@ -44,6 +46,9 @@ WORDS: Final[tuple[tuple[str, str], ...]] = (
     ("nonce too low", NONCE_TOO_LOW),
     ("oldnonce", NONCE_TOO_LOW),
     ("nonce is too low", NONCE_TOO_LOW),
+    # Nethermind and Arbitrum keep no queue; geth and anvil take such bytes without a word.
+    ("nonce too high", NONCE_TOO_HIGH),
+    ("noncegap", NONCE_TOO_HIGH),
     ("underpriced", UNDERPRICED),
     ("max fee per gas less than block base fee", UNDERPRICED),
     ("feetoolow", UNDERPRICED),
@@ -51,6 +56,8 @@ WORDS: Final[tuple[tuple[str, str], ...]] = (
     ("insufficientfunds", INSUFFICIENT_FUNDS),
     ("txpool is full", POOL_FULL),
     ("exceeds the configured cap", FEE_CAPPED),
+    ("gas limit too high", GAS_CAPPED),
+    ("exceeds block gas limit", GAS_CAPPED),
     ("oversized data", TOO_LARGE),
     ("too large", TOO_LARGE),
     ("not supported", REFUSED),
@@ -64,7 +71,9 @@ _WEIGHT: Final = (
     UNDERPRICED,
     INSUFFICIENT_FUNDS,
     FEE_CAPPED,
+    GAS_CAPPED,
     POOL_FULL,
+    NONCE_TOO_HIGH,
     TOO_LARGE,
     RATE_LIMITED,
     REFUSED,

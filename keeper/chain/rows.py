@@ -29,11 +29,12 @@ class Attempt:
     value_wei: int
     kind: str
     signed_at_ns: int
+    l1_fee_max_wei: int = 0  # what a rollup may charge for the data besides gas
 
     @property
     def cost_max_wei(self) -> int:
         """Return the most these bytes can cost."""
-        return self.gas * self.cap_wei + self.value_wei
+        return self.gas * self.cap_wei + self.value_wei + self.l1_fee_max_wei
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class Intent:
     gas: int
     decided_number: int
     state: str = "BOUND"
+    priority: tuple[int, float] = (0, 0.0)  # as its command has it: the smaller is the better
+    hurried: bool = False  # sent before its trial had ended
 
 
 class Binding(NamedTuple):
@@ -65,9 +68,21 @@ class Binding(NamedTuple):
     epoch: int
 
 
+class Claim(NamedTuple):
+    """An intent that holds a nonce or held it: its bytes are those up to `seq_last`."""
+
+    intent_id: int
+    intent: Intent
+    seq_last: int
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One nonce of a lane with every attempt for it, oldest first."""
+    """One nonce of a lane with every attempt for it, oldest first.
+
+    `intent` is what its newest bytes are for; `displaced` gave the nonce up to it, oldest first,
+    and their bytes may still be the ones that land: only a receipt says whose the slot was.
+    """
 
     lane: Address
     nonce: int
@@ -78,6 +93,23 @@ class Slot:
     attempts: tuple[Attempt, ...]
     block_number: int | None = None
     block_hash: Hash | None = None
+    displaced: tuple[Claim, ...] = ()
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """Return every intent whose bytes may win, in the order of their bytes."""
+        return (*self.displaced, Claim(self.intent_id, self.intent, self.last.seq))
+
+    def claim(self, attempt: Hash | None) -> Claim:
+        """Return whose bytes an attempt's are; the holder's where it is None."""
+        seq = next((each.seq for each in self.attempts if each.hash == attempt), self.last.seq)
+        return next(each for each in self.claims if seq <= each.seq_last)
+
+    def act_of(self, claim: Claim) -> Attempt:
+        """Return the newest attempt that carries a claim's own call."""
+        if claim.intent_id == self.intent_id:
+            return self.act
+        return next(each for each in self.attempts if each.seq == claim.seq_last)
 
     @property
     def last(self) -> Attempt:
@@ -89,6 +121,14 @@ class Slot:
         """Return the newest attempt that carries the intent, for what is told of a command."""
         acts = [each for each in self.attempts if each.kind == self.intent.kind]
         return acts[-1] if acts else self.last
+
+    @property
+    def given_up(self) -> bool:
+        """Tell whether its newest bytes must never be sent again.
+
+        They are those of an action whose account has another one by now.
+        """
+        return self.last.kind == ACT and self.intent.state != "BOUND"
 
     @property
     def reserved_wei(self) -> int:
@@ -108,6 +148,16 @@ class Receipt:
     gas_used: int
     price_wei: int
     l1_fee_wei: int = 0
+
+
+class Outcome(NamedTuple):
+    """What a receipt made of a slot: the winning intent's state and why, and what it cost."""
+
+    slot: Slot
+    receipt: Receipt
+    cost_wei: int
+    state: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ lower-case hex. `lane.epoch` is the fence: whoever signs must name the epoch it 
 from typing import Final
 
 
-VERSION: Final = 2
+VERSION: Final = 4
 
 
 def _wei(column: str) -> str:
@@ -60,6 +60,41 @@ INTENT_MOVES: Final[dict[str, tuple[str, ...]]] = {
     "EXPIRED": ("BOUND", "DONE", "FAILED", "LOST"),
     "LOST": ("BOUND", "DONE", "FAILED", "EXPIRED"),
 }
+# Bytes that may still come to be on chain, whatever has become of their intent.
+_LIVE_SLOTS: Final = "CREATE INDEX slot_live ON slot(chain_id, intent_id) WHERE state = 'LIVE'"
+
+# Intents that gave their nonce up to a better one; the bytes up to `seq_last` are theirs, and may
+# still be those that land.
+_DISPLACED: Final = """CREATE TABLE displaced(
+        intent_id INTEGER PRIMARY KEY REFERENCES intent(id),
+        chain_id INTEGER NOT NULL,
+        address TEXT NOT NULL,
+        nonce INTEGER NOT NULL,
+        seq_last INTEGER NOT NULL CHECK(seq_last >= 0),
+        UNIQUE(chain_id, address, nonce, seq_last),
+        FOREIGN KEY(chain_id, address, nonce, seq_last)
+            REFERENCES attempt(chain_id, address, nonce, seq)
+    ) STRICT"""
+# A nonce is bound once, but to a better intent, one that never held any, while it lives; and who
+# gave one up gets no other.
+_BINDING_RULES: Final = (
+    """CREATE TRIGGER slot_bound_once BEFORE UPDATE OF chain_id, address, nonce ON slot
+        BEGIN SELECT RAISE(ABORT, 'a nonce is bound once'); END""",
+    """CREATE TRIGGER slot_given_up BEFORE UPDATE OF intent_id ON slot
+        WHEN OLD.state <> 'LIVE'
+            OR NOT EXISTS(SELECT 1 FROM displaced WHERE intent_id = OLD.intent_id
+                AND chain_id = OLD.chain_id AND address = OLD.address AND nonce = OLD.nonce)
+            OR EXISTS(SELECT 1 FROM displaced WHERE intent_id = NEW.intent_id)
+        BEGIN SELECT RAISE(ABORT, 'a nonce is bound once'); END""",
+    """CREATE TRIGGER slot_for_the_unbound BEFORE INSERT ON slot
+        WHEN EXISTS(SELECT 1 FROM displaced WHERE intent_id = NEW.intent_id)
+        BEGIN SELECT RAISE(ABORT, 'an intent is bound once'); END""",
+    """CREATE TRIGGER displaced_fixed BEFORE UPDATE ON displaced
+        BEGIN SELECT RAISE(ABORT, 'what was displaced stays so'); END""",
+    """CREATE TRIGGER displaced_kept BEFORE DELETE ON displaced
+        BEGIN SELECT RAISE(ABORT, 'what was displaced stays so'); END""",
+)
+
 LANE_STATES: Final = ("READY", "STARVED", "QUARANTINE", "PAUSED")
 
 TABLES: Final[tuple[str, ...]] = (
@@ -112,6 +147,7 @@ TABLES: Final[tuple[str, ...]] = (
         CHECK((state IN ('LIVE', 'FOREIGN')) = (won_hash IS NULL))
     ) STRICT""",
     "CREATE INDEX slot_open ON slot(chain_id, address, nonce) WHERE state <> 'FINAL'",
+    _LIVE_SLOTS,
     f"""CREATE TABLE attempt(
         {_hex("hash", 64)} PRIMARY KEY,
         chain_id INTEGER NOT NULL,
@@ -181,8 +217,14 @@ TABLES: Final[tuple[str, ...]] = (
     # Signed bytes are a fact: they are never changed, and a nonce is never bound again.
     """CREATE TRIGGER attempt_fixed BEFORE UPDATE ON attempt
         BEGIN SELECT RAISE(ABORT, 'an attempt never changes'); END""",
-    """CREATE TRIGGER slot_bound_once BEFORE UPDATE OF chain_id, address, nonce, intent_id ON slot
-        BEGIN SELECT RAISE(ABORT, 'a nonce is bound once'); END""",
+    _DISPLACED,
+    *_BINDING_RULES,
     """CREATE TRIGGER lane_epoch_grows BEFORE UPDATE OF epoch ON lane WHEN NEW.epoch < OLD.epoch
         BEGIN SELECT RAISE(ABORT, 'an epoch never goes back'); END""",
 )
+
+# What makes a ledger of that version one of the next; all of them run in one transaction.
+UPGRADES: Final[dict[int, tuple[str, ...]]] = {
+    2: (_LIVE_SLOTS,),
+    3: ("DROP TRIGGER slot_bound_once", _DISPLACED, *_BINDING_RULES),
+}

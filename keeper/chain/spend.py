@@ -60,9 +60,43 @@ class Spend:
         ).fetchone()
         return 0 if row is None else int(row[0])
 
-    def settle(self, slot: Slot, cost_wei: int) -> None:
+    def take_over(self, slot: Slot, intent_id: int, attempt: Attempt) -> str | None:
+        """Make a slot's reservation that of the intent which displaces its holder; as `reserve`.
+
+        Only one attempt of a slot can win: what is set aside besides is the difference.
+        """
+        if attempt.cost_max_wei > self._caps.intent_wei_max:
+            return "cap_intent"
+        held = self.reserved(slot.intent_id)
+        refusal = self.reserve(intent_id, attempt, max(0, attempt.cost_max_wei - held))
+        if refusal is None:
+            self.hand_over(slot, slot.intent_id, intent_id)
+        return refusal
+
+    def hand_over(self, slot: Slot, giver: int, taker: int) -> None:
+        """Move a slot's money from one of its intents to another; all other sums stay."""
+        if giver == taker:
+            return
+        at_ns = slot.attempts[0].signed_at_ns
+        given = self._moved(giver, slot.lane, slot.nonce, at_ns)[0]
+        taken = self._moved(taker, slot.lane, slot.nonce, at_ns)[0]
+        self._db.executemany(
+            "INSERT INTO spend VALUES(?, ?, ?, ?) ON CONFLICT DO UPDATE "
+            "SET reserved_wei = excluded.reserved_wei, settled_wei = excluded.settled_wei",
+            [
+                (given.scope, given.day, "0", "0"),
+                (
+                    taken.scope,
+                    taken.day,
+                    str(taken.reserved_wei + given.reserved_wei),
+                    str(taken.settled_wei + given.settled_wei),
+                ),
+            ],
+        )
+
+    def settle(self, slot: Slot, intent_id: int, cost_wei: int) -> None:
         """Replace the slot's reservation by what it did cost; the same again changes nothing."""
-        moved = self._moved(slot.intent_id, slot.lane, slot.nonce, slot.attempts[0].signed_at_ns)
+        moved = self._moved(intent_id, slot.lane, slot.nonce, slot.attempts[0].signed_at_ns)
         self._shift(moved, -moved[0].reserved_wei, cost_wei - moved[0].settled_wei)
 
     def unsettle(self, slot: Slot) -> None:

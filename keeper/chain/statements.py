@@ -3,11 +3,12 @@
 It must not decide anything: what may be written is said by `bookkeeping` and by the schema.
 """
 
+import math
 import sqlite3
 
 import orjson
 
-from keeper.chain.rows import Attempt, BreakerRow, Intent, LaneRow, Receipt, Slot
+from keeper.chain.rows import Attempt, BreakerRow, Claim, Intent, LaneRow, Receipt, Slot
 from keeper.domain.units import Address, Hash
 
 
@@ -31,6 +32,7 @@ def open_slots(db: sqlite3.Connection, chain_id: int) -> list[Slot]:
             attempts=_attempts(db, chain_id, row[0], row[1]),
             block_number=row[5],
             block_hash=row[6],
+            displaced=_displaced(db, chain_id, row[0], row[1]),
         )
         for row in rows
     ]
@@ -56,6 +58,19 @@ def slot_state(
     return None if row is None else (row[0], row[1])
 
 
+def claims(
+    db: sqlite3.Connection, chain_id: int, address: Address, nonce: int
+) -> list[tuple[int, int | None]]:
+    """Return (intent id, last seq of its bytes) of all that held a nonce, its holder last."""
+    rows = db.execute(
+        "SELECT intent_id, seq_last FROM displaced "
+        "WHERE chain_id = ? AND address = ? AND nonce = ? ORDER BY seq_last",
+        (chain_id, address, nonce),
+    ).fetchall()
+    holder = slot_state(db, chain_id, address, nonce)
+    return [*rows, *([] if holder is None else [(holder[0], None)])]
+
+
 def states_from(
     db: sqlite3.Connection, chain_id: int, address: Address, first: int
 ) -> dict[int, str]:
@@ -66,6 +81,29 @@ def states_from(
         (chain_id, address, first),
     ).fetchall()
     return {row[0]: row[1] for row in rows}
+
+
+def live_action(db: sqlite3.Connection, chain_id: int, intent: Intent, but: int) -> bool:
+    """Tell whether an account has another action, `but` apart, that may still come to be on chain.
+
+    That is one bound or to be bound, and one given up (LOST) whose bytes are live all the same
+    until their cancel is in a block.
+    """
+    row = db.execute(
+        "SELECT 1 FROM intent WHERE chain_id = :chain AND protocol = :venue "
+        "AND account = :account AND kind = 'act' AND state IN ('NEW', 'BOUND') AND id <> :but "
+        "UNION ALL SELECT 1 FROM slot JOIN intent ON intent.id = slot.intent_id "
+        "WHERE slot.chain_id = :chain AND slot.state = 'LIVE' "
+        "AND intent.protocol = :venue AND intent.account = :account AND intent.kind = 'act' "
+        "AND intent.id <> :but "
+        "UNION ALL SELECT 1 FROM slot JOIN displaced USING(chain_id, address, nonce) "
+        "JOIN intent ON intent.id = displaced.intent_id "
+        "WHERE slot.chain_id = :chain AND slot.state = 'LIVE' "
+        "AND intent.protocol = :venue AND intent.account = :account "
+        "AND intent.id <> :but LIMIT 1",
+        {"chain": chain_id, "venue": intent.venue, "account": intent.account, "but": but},
+    ).fetchone()
+    return row is not None
 
 
 def next_command_id(db: sqlite3.Connection) -> int:
@@ -119,6 +157,19 @@ def loss_wei(db: sqlite3.Connection, chain_id: int, day: int) -> int:
     return sum(int(row[0]) for row in rows)
 
 
+def hurried_loss_wei(db: sqlite3.Connection, chain_id: int, hour: int) -> int:
+    """Return what intents that were signed first in an hour, untried, paid and did not do."""
+    rows = db.execute(
+        "SELECT spend.settled_wei FROM intent JOIN spend ON spend.scope = 'intent:' || intent.id "
+        "JOIN slot ON slot.intent_id = intent.id JOIN attempt USING(chain_id, address, nonce) "
+        "WHERE intent.chain_id = ? AND intent.state IN ('FAILED', 'EXPIRED', 'LOST') "
+        "AND json_extract(intent.decision_json, '$.hurried') "
+        "AND attempt.seq = 0 AND attempt.signed_at / 3600000000000 = ?",
+        (chain_id, hour),
+    ).fetchall()
+    return sum(int(row[0]) for row in rows)
+
+
 def insert_intent(db: sqlite3.Connection, chain_id: int, intent: Intent) -> int:
     """Insert an intent as BOUND; return its id."""
     decision = {
@@ -126,6 +177,9 @@ def insert_intent(db: sqlite3.Connection, chain_id: int, intent: Intent) -> int:
         "data": intent.data,
         "gas": intent.gas,
         "decided_number": intent.decided_number,
+        "tier": intent.priority[0],
+        "worth": intent.priority[1],
+        "hurried": intent.hurried,
     }
     cursor = db.execute(
         "INSERT INTO intent(chain_id, protocol, account, kind, priority, value_wei, max_cost_wei, "
@@ -153,7 +207,7 @@ def insert_intent(db: sqlite3.Connection, chain_id: int, intent: Intent) -> int:
 def insert_attempt(db: sqlite3.Connection, chain_id: int, attempt: Attempt, epoch: int) -> None:
     """Insert signed bytes under the epoch they were signed in."""
     db.execute(
-        "INSERT INTO attempt VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '0', ?, ?, ?)",
+        "INSERT INTO attempt VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             attempt.hash,
             chain_id,
@@ -165,6 +219,7 @@ def insert_attempt(db: sqlite3.Connection, chain_id: int, attempt: Attempt, epoc
             str(attempt.cap_wei),
             attempt.gas,
             str(attempt.value_wei),
+            str(attempt.l1_fee_max_wei),
             attempt.kind,
             epoch,
             attempt.signed_at_ns,
@@ -213,6 +268,21 @@ def _intent(db: sqlite3.Connection, identifier: int) -> Intent:
         gas=decision["gas"],
         decided_number=decision["decided_number"],
         state=row[11],
+        # JSON has no infinity: a worth that is not there is the last of all.
+        priority=(decision["tier"], math.inf if decision["worth"] is None else decision["worth"])
+        if "tier" in decision
+        else (0, 0.0),
+        hurried=decision.get("hurried", False),
+    )
+
+
+def _displaced(
+    db: sqlite3.Connection, chain_id: int, address: Address, nonce: int
+) -> tuple[Claim, ...]:
+    return tuple(
+        Claim(intent_id, _intent(db, intent_id), seq_last)
+        for intent_id, seq_last in claims(db, chain_id, address, nonce)
+        if seq_last is not None
     )
 
 
@@ -220,7 +290,8 @@ def _attempts(
     db: sqlite3.Connection, chain_id: int, address: Address, nonce: int
 ) -> tuple[Attempt, ...]:
     rows = db.execute(
-        "SELECT hash, address, nonce, seq, raw, tip_wei, cap_wei, gas, value_wei, kind, signed_at "
+        "SELECT hash, address, nonce, seq, raw, tip_wei, cap_wei, gas, value_wei, kind, signed_at, "
+        "l1_fee_max_wei "
         "FROM attempt WHERE chain_id = ? AND address = ? AND nonce = ? ORDER BY seq",
         (chain_id, address, nonce),
     ).fetchall()
@@ -237,6 +308,7 @@ def _attempts(
             value_wei=int(row[8]),
             kind=row[9],
             signed_at_ns=row[10],
+            l1_fee_max_wei=int(row[11]),
         )
         for row in rows
     )

@@ -15,6 +15,12 @@ from keeper.domain.units import Address
 
 
 EXECUTE: Final = "794b5674"
+OWNER: Final = "8da5cb5b"  # () -> address
+PAUSED: Final = "5c975abb"  # () -> bool
+IS_LANE: Final = "c09cf64a"  # (lane) -> bool
+PERMISSION_OF: Final = "1f736596"  # (target, selector) -> key
+IS_PERMITTED: Final = "beabdb7b"  # (key) -> bool
+SET_LANE: Final = "cf624966"  # (lane, allowed), by the owner
 INT_MIN: Final = -(2**255)
 INT_MAX: Final = 2**255 - 1
 # What our own part of a transaction costs besides the calls: measured on the contract, with room.
@@ -37,6 +43,12 @@ REASONS: Final[dict[str, str]] = {
     "603d56d2": "EX_GainTooSmall",
     "325534cd": "EX_UnexpectedCallback",
     "b34916b1": "EX_PayoutFailed",
+}
+# What some of them mean for us; see the venues' own.
+MEANINGS: Final[dict[str, str]] = {
+    "EX_BlockPassed": "expired",
+    "EX_TimestampPassed": "expired",
+    "EX_GainTooSmall": "unprofitable",
 }
 
 
@@ -102,7 +114,7 @@ def execute(executor: Address, steps: Sequence[Step], guard: Guard) -> Call:
     """Return the call of a batch under its guard; raises InvariantViolation for an empty one."""
     if not steps:
         raise InvariantViolation("a batch of no calls")
-    body = _join(([_step(step) for step in steps], _guard(guard)))
+    body = join(([_step(step) for step in steps], _guard(guard)))
     value_wei = sum(step.call.value_wei for step in steps)
     return Call(executor, "0x" + EXECUTE + body.hex(), value_wei)
 
@@ -157,8 +169,8 @@ def _address(address: Address) -> int:
     return int(address, 16)
 
 
-def _join(parts: Sequence[Part]) -> bytes:
-    """Return heads and tails: a number stands in the head, all else there by its offset."""
+def join(parts: Sequence[Part]) -> bytes:
+    """Return abi.encode: a number stands in its head, all else in a tail, there by its offset."""
     heads: list[bytes] = []
     tails: list[bytes] = []
     offset = 32 * len(parts)
@@ -176,8 +188,8 @@ def _tail(part: bytes | tuple[Part, ...] | list[Part]) -> bytes:
     if isinstance(part, bytes):
         return _word(len(part)) + part + bytes(-len(part) % 32)
     if isinstance(part, list):
-        return _word(len(part)) + _join(part)
-    return _join(part)
+        return _word(len(part)) + join(part)
+    return join(part)
 
 
 def _word(value: int) -> bytes:

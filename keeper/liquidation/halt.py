@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+from keeper.domain.effects import Notice
 from keeper.liquidation.strategy import Service
 
 
@@ -42,6 +43,25 @@ class Halt:
         ended = bool(self._blocks) and 0 < gap <= timestamp_s - self._blocks[-1][1]
         self._blocks.append((number, timestamp_s, ended))
         return ended
+
+    def observe(self, number: int, timestamp_s: int) -> list[Notice]:
+        """Learn of the next block as `see` does; return what is to be told of it.
+
+        `look_anew` asks for the whole book from the chain before the first bid: what was missed
+        while the chain stood still, nobody knows.
+        """
+        told = []
+        if self.see(number, timestamp_s):
+            fields = (("block", number), ("timestamp", timestamp_s))
+            told.append(Notice("halt_ended", "warning", fields))
+        if self.hold_ends(number):
+            told.append(Notice("look_anew", "warning", (("block", number),)))
+        return told
+
+    def hold_ends(self, number: int) -> bool:
+        """Tell whether block `number` is the last on which bids wait after a halt."""
+        last = number - max(self._rule.hold_blocks, 1) + 1
+        return any(ended and at == last for at, _, ended in self._blocks)
 
     def rewind(self, number: int) -> None:
         """Forget the blocks after `number`, the common ancestor."""

@@ -2,8 +2,11 @@
 
 Each is one rule of the trade as a pure function: full, close factor, largest fraction, by
 inventory, by depth, by the leg that frees most margin per cost. A strategy combines them with
-`smallest`. Shares are of the account as it stands, 0..1; money is USD. Floats decide what to ask
-for: a price limit and the guard stand between them and the chain.
+`smallest`: an auction of whole accounts wants the largest fraction and the inventory
+(`strategies.dutch_auction`); close factor, depth and legs are for venues that lend, or that let
+single positions be closed, where collateral is chosen and debt is repaid in part. Shares are of
+the account as it stands, 0..1; money is USD. Floats decide what to ask for: a price limit and the
+guard stand between them and the chain.
 """
 
 import math

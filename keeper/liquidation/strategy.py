@@ -133,6 +133,8 @@ class Proposal:
     For a bid: `fraction` of the account, `price_limit_usd` the most we pay (negative: the least
     we must receive), `bidder` the own account that pays, `cash_usd` what moves in with it, and
     `through_helper` to bid through the venue's helper that opens a fresh account in the bid.
+    `hurried` asks to be sent while it is still being tried, which loses gas where it then reverts;
+    granted only by `[preflight] mode = "parallel"`, within its budget.
     """
 
     service: Service
@@ -141,6 +143,7 @@ class Proposal:
     bidder: AccountId | None = None
     cash_usd: float = 0.0
     through_helper: bool = False
+    hurried: bool = False
 
 
 class Strategy(Protocol):

@@ -10,7 +10,7 @@ from keeper.domain.effects import Command, Notice
 from keeper.domain.events import BlockSealed
 from keeper.domain.units import AccountId
 from keeper.liquidation.halt import Halt, HaltRule
-from keeper.liquidation.limits import LimitParameters, spend_cap_wei
+from keeper.liquidation.limits import LimitParameters, earned_wei, spend_cap_wei, tip_bid_wei
 from keeper.liquidation.mandate import Mandate, permitted
 from keeper.liquidation.outbox import CooldownRule, Outbox
 from keeper.liquidation.patience import Patience
@@ -60,7 +60,7 @@ class Serving:
         """Return a block's round with nothing served yet: whose cash and places it may use."""
         limits = self.parameters.limits
         bidders = [bidder for venue in venues for bidder in venue.bidders()]
-        price = block.base_fee_wei + limits.tip_max_wei
+        price = block.base_fee_wei + limits.tip_least_wei
         stock = Stock(bidders, price, limits.gas_token_usd, limits.commands_per_block_max)
         return Round(block, stock, 0, {})
 
@@ -87,7 +87,9 @@ class Serving:
         appraised = self.patience.ripe(venue.name, block.number, appraised)
         commands: list[Command] = []
         notices: list[Notice] = []
-        for opportunity, appraisal in prioritise(appraised, ORDERS[self.parameters.order]):
+        order = ORDERS[self.parameters.order]
+        for each in prioritise(appraised, order):
+            opportunity, appraisal = each
             if stock.commands <= 0:
                 left = len(appraised) - len(commands)
                 fields = (("venue", venue.name), ("left", left))
@@ -96,9 +98,8 @@ class Serving:
             proposal = strategy.propose(opportunity, appraisal, stock)
             if proposal is None:
                 continue
-            command = self._command(
-                venue, block, opportunity, proposal, current.served + len(commands)
-            )
+            rank = current.served + len(commands)
+            command = self._command(venue, current, each, proposal, rank)
             if command is None:
                 fields = (("venue", venue.name), ("account", opportunity.account))
                 notices.append(Notice("command_too_dear", "warning", fields))
@@ -111,18 +112,22 @@ class Serving:
     def _command(
         self,
         venue: Venue,
-        block: BlockSealed,
-        opportunity: Opportunity,
+        current: Round,
+        appraised: Appraised,
         proposal: Proposal,
         rank: int,
     ) -> Command | None:
         """Make a command of a proposal; None where it would cost more than the limit."""
-        limits = self.parameters.limits
+        limits, block = self.parameters.limits, current.block
+        opportunity, appraisal = appraised
         encoded = venue.encode(opportunity, proposal)
         value = encoded.call.value_wei
         # Estimates carry headroom: what would not fit a block is tried with the whole block.
         gas = min(encoded.gas, block.gas_limit)
-        spend = spend_cap_wei(gas, value, block.base_fee_wei, limits)
+        tip = tip_bid_wei(appraisal.profit_usd, gas, limits)
+        gas_usd = current.stock.gas_usd(appraisal.gas)
+        earned = earned_wei(appraisal.profit_usd, gas_usd, limits)
+        spend = spend_cap_wei(gas, value, (block.base_fee_wei, tip), limits, earned)
         if spend is None:
             return None
         kind = str(proposal.service)
@@ -134,10 +139,12 @@ class Serving:
             call=encoded.call,
             gas=gas,
             spend_max_wei=spend,
-            tip_budget_wei=gas * limits.tip_max_wei,
+            tip_budget_wei=gas * tip,
             deadline_block=block.number + limits.deadline_blocks,
             rank=rank,
             sender=encoded.sender,
             decided_number=block.number,
             decided_hash=block.hash,
+            priority=ORDERS[self.parameters.order](appraised)[:2],
+            hurried=proposal.hurried,
         )

@@ -36,18 +36,31 @@ class Tally:
     reorgs: int = 0
     drops: int = 0
     accounts: int = 0
+    displaced: int = 0
     violations: list[str] = field(default_factory=list)
 
     def line(self) -> str:
         points = ", ".join(f"{point} {count}" for point, count in sorted(self.kills.items()))
         return (
             f"{self.kills.total()} kills ({points}), {self.reorgs} reorgs, {self.drops} drops, "
-            f"{self.accounts} accounts: {len(self.violations)} violations"
+            f"{self.accounts} accounts, {self.displaced} displaced: "
+            f"{len(self.violations)} violations"
         )
 
 
-def run(folder: Path, kills: int, seed: int, tally: Tally, *, leaky: bool = False) -> None:
-    """Kill `kills` keepers on one chain, let the last one finish, and judge."""
+def run(
+    folder: Path,
+    kills: int,
+    seed: int,
+    tally: Tally,
+    *,
+    leaky: bool = False,
+    crowded: bool = False,
+) -> None:
+    """Kill `kills` keepers on one chain, let the last one finish, and judge.
+
+    `crowded`: they have fewer places than accounts to act on, and displace one another.
+    """
     chance = random.Random(seed)
     with Node(NodeOptions(mining=False)) as node:
         lanes = prepare(node, 2)
@@ -55,13 +68,15 @@ def run(folder: Path, kills: int, seed: int, tally: Tally, *, leaky: bool = Fals
         for _ in range(kills):
             accounts += ACCOUNTS_A_KILL
             point = LEAK if leaky else chance.choice(POINTS)
-            errand = Errand(node.port, ledger, accounts, point, chance.randint(1, 3), leaky)
+            nth = chance.randint(1, 3)
+            errand = Errand(node.port, ledger, accounts, point, nth, leaky, crowded)
             if not _live_and_die(node, errand, chance, tally):
                 break
-        last = Errand(node.port, ledger, accounts)
+        last = Errand(node.port, ledger, accounts, crowded=crowded)
         tally.accounts += accounts
         if _live_and_die(node, last, None, tally):
             tally.violations += asyncio.run(_judge(node, ledger, lanes, accounts))
+            tally.displaced += asyncio.run(_displaced(ledger))
 
 
 def _live_and_die(node: Node, errand: Errand, chance: random.Random | None, tally: Tally) -> bool:
@@ -130,6 +145,16 @@ async def _judge(node: Node, file: Path, lanes: list[str], accounts: int) -> lis
     if (reserved, settled) != (0, paid):
         wrong.append(f"paid {paid} wei, the ledger has {settled} and still reserves {reserved}")
     return wrong
+
+
+async def _displaced(file: Path) -> int:
+    ledger = await Ledger.open(file, CHAIN_ID, CapParameters())
+    try:
+        return await ledger._read(
+            lambda db, _: int(db.execute("SELECT count(*) FROM displaced").fetchone()[0])
+        )
+    finally:
+        await ledger.close()
 
 
 def _sent(node: Node, lanes: list[str]) -> set[str]:

@@ -14,17 +14,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy.devnet.rpc import RpcError
+from keeper.chain.lanes import LaneParameters
 from keeper.chain.ledger import Ledger
+from keeper.chain.preemption import PreemptionParameters
 from keeper.chain.routes import broadcast
 from keeper.chain.rows import Binding, CapParameters
 from keeper.chain.sender import LaneExecutor
 from keeper.domain.effects import Command
 from keeper.runtime.clock import SystemClock
 from tests.integration.lane_process import Elsewhere, Knife
-from tests.integration.lane_world import CHAIN_ID, COUNTER, command, executor, tell
+from tests.integration.lane_world import CHAIN_ID, COUNTER, FAST, command, executor, tell
 
 
 LEAK = "sent_uncommitted"
+CROWDED = replace(
+    FAST,
+    lanes=LaneParameters(in_flight_max=1),
+    preemption=PreemptionParameters(100, 100, 100, 10**18),
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class Errand:
     point: str = "never"
     nth: int = 1
     leaky: bool = False
+    crowded: bool = False  # one place a lane, and each account better than the one before
 
 
 def start(errand: Errand) -> int:
@@ -60,7 +68,8 @@ async def _serve(errand: Errand) -> None:
     ledger = await Ledger.open(errand.ledger, CHAIN_ID, CapParameters())
     identifier = await ledger.next_command_id()
     await ledger.close()
-    async with executor(node, errand.ledger, lanes=2, point=knife) as (executing, _):
+    limits = CROWDED if errand.crowded else FAST
+    async with executor(node, errand.ledger, 2, limits, point=knife) as (executing, _):
         if errand.leaky:
             _send_first(executing, knife)
         while True:
@@ -94,6 +103,7 @@ def _decide(node: Elsewhere, identifier: int, accounts: int) -> list[Command] | 
             decided_number=number,
             decided_hash=head["hash"],
             deadline_block=number + 50,
+            priority=(0, -float(each)),
         )
         for i, each in enumerate(waiting)
     ]

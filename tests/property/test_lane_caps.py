@@ -11,11 +11,12 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
+    run_state_machine_as_test,
 )
 
 from keeper.chain import schema, statements
 from keeper.chain.bookkeeping import Books
-from keeper.chain.rows import Binding, CapParameters, Receipt, Slot
+from keeper.chain.rows import Binding, CapParameters, Outcome, Receipt, Slot
 from tests.unit.chain.lane_bench import LANE, attempt, hash_of, intent
 
 
@@ -44,7 +45,7 @@ class CapsHold(RuleBasedStateMachine):
         self.books = Books(self.db, 31337, self.caps)
         self.books.take_over([(LANE, 0)])
         self.now_ns = START_NS
-        self.nonce = self.number = 0
+        self.nonce = self.number = self.newcomers = 0
         self.live: dict[int, Slot] = {}
         self.settled: dict[int, Slot] = {}
         self.spent: dict[int, tuple[int, int]] = {}  # nonce → (hour, wei set aside or paid)
@@ -90,6 +91,29 @@ class CapsHold(RuleBasedStateMachine):
             assert answer.startswith("cap_"), answer
 
     @precondition(lambda self: self.live)
+    @rule(data=st.data(), percent=st.integers(113, 400), gas=st.sampled_from([21_000, 300_000]))
+    def displace(self, data, percent, gas):
+        slot = self.live[data.draw(st.sampled_from(sorted(self.live)))]
+        self.newcomers += 1
+        made = self._attempt(
+            slot.nonce, slot.last.seq + 1, gas, slot.last.cap_wei * percent // 100 + 1
+        )
+        purpose = intent(100_000 + self.newcomers, 100_000 + self.newcomers)
+        answer = self.books.displace(slot, Binding(purpose, made, 1))
+        if isinstance(answer, int):
+            self.live[slot.nonce] = replace(
+                slot,
+                intent_id=answer,
+                intent=purpose,
+                attempts=(*slot.attempts, made),
+                displaced=slot.claims,
+            )
+            hour, wei = self.spent[slot.nonce]
+            self.spent[slot.nonce] = (hour, max(wei, made.cost_max_wei))
+        else:
+            assert answer.startswith("cap_"), answer
+
+    @precondition(lambda self: self.live)
     @rule(data=st.data(), succeeded=st.booleans(), share=st.integers(1, 100))
     def include(self, data, succeeded, share):
         slot = self.live.pop(data.draw(st.sampled_from(sorted(self.live))))
@@ -97,8 +121,10 @@ class CapsHold(RuleBasedStateMachine):
         cost = won.cost_max_wei * share // 100
         receipt = Receipt(won.hash, hash_of(9), 9, 0, succeeded, won.gas, won.cap_wei)
         state, reason = ("DONE", "") if succeeded else ("FAILED", "reverted")
-        self.books.include(slot, receipt, cost, state, reason)
+        self.books.include([Outcome(slot, receipt, cost, state, reason)])
         self.settled[slot.nonce] = replace(slot, state="INCLUDED", won=won.hash)
+        winner = slot.claim(won.hash).intent_id
+        assert sum(statements.spent(self.db, f"intent:{winner}")) == cost
         self.spent[slot.nonce] = (self.spent[slot.nonce][0], cost)
 
     @precondition(lambda self: self.settled)
@@ -130,6 +156,28 @@ class CapsHold(RuleBasedStateMachine):
             hours[hour] = hours.get(hour, 0) + wei
         for hour, wei in hours.items():
             assert sum(statements.spent(self.db, f"hour:{hour}")) == wei
+
+    @invariant()
+    def an_account_is_kept_as_long_as_any_of_its_bytes_may_land(self):
+        live = {claim.intent_id for slot in self.live.values() for claim in slot.claims}
+        ended = {claim.intent_id for slot in self.settled.values() for claim in slot.claims}
+        states = dict(self.db.execute("SELECT id, state FROM intent").fetchall())
+        assert {each for each, state in states.items() if state == "BOUND"} == live
+        assert {each for each, state in states.items() if state != "BOUND"} == ended
+        # Of those that held one nonce, one at most did anything.
+        for slot in self.settled.values():
+            done = [states[each.intent_id] for each in slot.claims]
+            assert len([state for state in done if state != "LOST"]) == 1
+
+    @invariant()
+    def the_ledger_reads_back_as_it_was_written(self):
+        known = {slot.nonce: slot for slot in statements.open_slots(self.db, 31337)}
+        for nonce, slot in (self.live | self.settled).items():
+            there = known[nonce]
+            assert there.attempts == slot.attempts
+            assert [each.intent_id for each in there.claims] == [
+                each.intent_id for each in slot.claims
+            ]
 
     @invariant()
     def nonces_have_no_gap(self):
@@ -173,5 +221,7 @@ SETTINGS = settings(
 )  # fmt: skip
 TestCapsHold = CapsHold.TestCase
 TestCapsHold.settings = SETTINGS
-TestCapNeverExceeded = CapsHoldWithoutReorgs.TestCase
-TestCapNeverExceeded.settings = SETTINGS
+
+
+def test_cap_never_exceeded() -> None:
+    run_state_machine_as_test(CapsHoldWithoutReorgs, settings=SETTINGS)

@@ -129,6 +129,7 @@ class FakeNode:
             "eth_getBlockByHash": lambda block, _: self._header(self._by_hash(block)),
             "eth_sendRawTransaction": lambda raw: self._take(bytes.fromhex(raw[2:])),
             "eth_getTransactionReceipt": self._receipt,
+            "eth_feeHistory": self._fee_history,
         }
         return plain[method](*params) if method in plain else self._at_block(method, params)
 
@@ -174,6 +175,25 @@ class FakeNode:
             if each.nonce == self.nonce(each.sender) and each.cap >= self.base_fee:
                 return each
         return None
+
+    def _fee_history(self, count: str, newest: str, _: Any) -> Any:
+        """Return the lowest tip of each of the last blocks, 0 for the empty ones, as geth does."""
+        at = int(newest, 16)
+        blocks = self.chain[max(0, at - int(count, 16) + 1) : at + 1]
+        return {
+            "gasUsedRatio": [0.5 * bool(block.transactions) for block in blocks],
+            "reward": [
+                [
+                    hex(
+                        min(
+                            (min(t.tip, t.cap - block.base_fee) for t in block.transactions),
+                            default=0,
+                        )
+                    )
+                ]
+                for block in blocks
+            ],
+        }
 
     def _receipt(self, wanted: str) -> Any:
         for block in self.chain:

@@ -100,7 +100,7 @@ async def test_a_decision_on_a_new_branch_waits_until_the_orphaned_action_is_kno
         assert told.of(CommandRefused)[0].reason == "live_action"
 
 
-async def test_sigterm_keeps_live_bytes(node, tmp_path):
+async def test_row_34_sigterm_keeps_live_bytes(node, tmp_path):
     """A cancel is answered by sending live bytes once more, and by waiting for their block."""
     parameters = replace(QUICK, farewell=FarewellParameters(wait_ms_max=3_000, poll_ms=5))
 

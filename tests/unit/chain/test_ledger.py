@@ -301,6 +301,21 @@ async def test_an_orphan_of_an_account_with_another_live_action_is_lost(ledger):
     assert await ledger.reopen((await ledger.open_slots())[0]) == "LOST"
 
 
+async def test_lost_bytes_that_still_wait_for_their_cancel_are_a_live_action(ledger):
+    await ledger.bind(intent(1, 1), attempt(0), 1)
+    (first,) = await ledger.open_slots()
+    await ledger.include(first, receipt(), 1, "DONE", "")
+    await ledger.bind(intent(2, 1), attempt(1), 1)
+    first, second = await ledger.open_slots()
+    assert await ledger.reopen(first) == "LOST"
+    won = Receipt(attempt(1).hash, BLOCK, 5, 1, True, 50_000, 10**9)
+    await ledger.include(second, won, 1, "DONE", "")
+    assert await ledger.bind(intent(3, 1), attempt(2), 1) == "live_action"
+    first, _ = await ledger.open_slots()
+    await ledger.include(first, receipt(), 1, "EXPIRED", "cancelled")
+    assert await ledger.bind(intent(3, 1), attempt(2), 1) == 3
+
+
 async def test_a_slot_that_is_not_live_takes_no_bytes(ledger):
     await ledger.bind(intent(), attempt(), 1)
     (slot,) = await ledger.open_slots()
@@ -359,10 +374,32 @@ async def test_a_schema_of_another_version_is_refused_and_left_alone(tmp_path):
     db.execute("CREATE TABLE lane(x)")
     db.execute("PRAGMA user_version = 7")
     db.close()
-    with pytest.raises(StorageError, match="schema version 7, this keeper knows 2"):
+    with pytest.raises(StorageError, match=f"schema version 7, this keeper knows {schema.VERSION}"):
         await Ledger.open(file, CHAIN_ID, CAPS)
     db = sqlite3.connect(file)
     assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("lane",)]
+    db.close()
+
+
+async def test_a_ledger_of_the_version_before_is_taken_over_with_all_that_is_in_it(tmp_path):
+    file = tmp_path / "ledger"
+    ledger = await Ledger.open(file, CHAIN_ID, CAPS)
+    await ledger.take_over([(LANE, 0)])
+    await ledger.bind(intent(), attempt(), 1)
+    await ledger.close()
+    db = sqlite3.connect(file)
+    for since in ("TABLE displaced", "TRIGGER slot_given_up", "TRIGGER slot_for_the_unbound"):
+        db.execute(f"DROP {since}")
+    db.execute("DROP INDEX slot_live")
+    db.execute("PRAGMA user_version = 2")
+    db.close()
+    ledger = await Ledger.open(file, CHAIN_ID, CAPS)
+    assert [slot.attempts for slot in await ledger.open_slots()] == [(attempt(),)]
+    await ledger.close()
+    db = sqlite3.connect(file)
+    assert db.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+    created = {row[0] for row in db.execute("SELECT name FROM sqlite_master").fetchall()}
+    assert {"slot_live", "displaced", "slot_given_up", "slot_bound_once"} <= created
     db.close()
 
 
@@ -377,7 +414,7 @@ async def test_a_folder_that_is_not_there_is_refused(tmp_path):
         await Ledger.open(tmp_path / "nowhere" / "ledger", CHAIN_ID, CAPS)
 
 
-async def test_a_full_disk_is_a_storage_error_and_nothing_is_written_after_it(ledger):
+async def test_row_31_a_full_disk_is_a_storage_error_and_nothing_is_written_after_it(ledger):
     pages = await ledger._do(lambda: ledger._db.execute("PRAGMA page_count").fetchone()[0])
     await ledger._do(lambda: ledger._db.execute(f"PRAGMA max_page_count = {pages}").fetchall())
     with pytest.raises(StorageError, match="full"):

@@ -1,8 +1,10 @@
 """The trial before the send: what it asks, and that only a clean success passes."""
 
 import pytest
+import rlp
 
-from keeper.chain.fees import next_base_fee
+from keeper.chain.base_fee import next_base_fee
+from keeper.chain.fees import FeeParameters
 from keeper.chain.preflight import Preflight, PreflightParameters
 from keeper.domain.errors import (
     DeadlineExceeded,
@@ -31,7 +33,7 @@ async def test_the_exact_call_is_tried_at_the_decided_block_from_its_sender(node
     node.script["eth_call"] = lambda params: asked.append(params) or "0x"
     (verdict,) = await preflight(node).check([command(node, 1)], [LANE])
     assert verdict.reason is None
-    assert verdict.base_next_wei == next_base_fee(GWEI, 15_000_000, 30_000_000)
+    assert verdict.ahead.base_next_wei == next_base_fee(GWEI, 15_000_000, 30_000_000)
     assert asked == [
         [
             {
@@ -104,3 +106,44 @@ def test_the_best_command_is_tried_alone_and_the_rest_in_requests(node, count, s
     portions = preflight(node, batch_commands_max=3).portions(commands)
     assert [len(each) for each in portions] == sizes
     assert [each.id for portion in portions for each in portion] == [each.id for each in commands]
+
+
+ORACLE = "0x420000000000000000000000000000000000000f"
+
+
+async def test_an_op_stack_chain_is_asked_what_the_data_costs_at_the_decided_block(node):
+    asked = []
+    node.script["eth_call"] = lambda params: (
+        f"0x{10**13:064x}" if params[0]["to"] == ORACLE and not asked.append(params) else "0x"
+    )
+    fees = FeeParameters(base_fee_rule="op_stack", data_fee_headroom_ppm=1_500_000)
+    made = Preflight(node, lambda venue, data: venue, PreflightParameters(), fees)
+    (verdict,) = await made.check([command(node, 1)], [LANE])
+    assert (verdict.reason, verdict.l1_fee_max_wei) == (None, 15 * 10**12)
+    # getL1FeeUpperBound(uint256) of 32 bytes of calldata and 150 around them.
+    assert asked == [
+        [
+            {"to": ORACLE, "data": f"0xf1c7a58b{182:064x}"},
+            {"blockHash": node.head.hash, "requireCanonical": True},
+        ]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [(RpcError("node", 3, "execution reverted"), "no_data_fee"), ("0x", "no_answer")],
+)
+async def test_without_a_data_fee_nothing_is_sent_on_an_op_stack_chain(node, answer, reason):
+    node.script["eth_call"] = lambda params: answer if params[0]["to"] == ORACLE else "0x"
+    fees = FeeParameters(base_fee_rule="op_stack")
+    made = Preflight(node, lambda venue, data: venue, PreflightParameters(), fees)
+    (verdict,) = await made.check([command(node, 1)], [LANE])
+    assert verdict.reason == reason
+
+
+def test_the_envelope_around_calldata_is_never_longer_than_reckoned():
+    """Every field of the unsigned transaction at its longest, by other code than ours."""
+    data = b"\x01" * 70_000
+    longest = [2**64 - 1, 2**64 - 1, 2**128 - 1, 2**128 - 1, 2**64 - 1, b"\xff" * 20, 2**96 - 1]
+    unsigned = b"\x02" + rlp.encode([*longest, data, []])
+    assert len(unsigned) - len(data) <= 150

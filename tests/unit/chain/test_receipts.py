@@ -216,18 +216,9 @@ async def test_capped_out_bytes_are_still_rebroadcast(node, tmp_path):
         assert told.of(TransactionIncluded) == []
 
 
-async def test_a_slot_not_included_for_k_blocks_is_bumped_only_when_it_is_its_turn(node, tmp_path):
-    async with running(node, tmp_path / "ledger") as (executor, told):
-        await sent(node, executor, told, 1, 2)
-        node.pool.clear()
-        node.script["eth_sendRawTransaction"] = lambda _: RpcError("node", -32000, "busy")
-        await follow(node, executor, 6)
-        slots = executor._dispatch.lanes[LANE].slots
-        assert len(slots[0].attempts) > 1
-        assert len(slots[1].attempts) == 1
-
-
-async def test_a_deadline_passed_is_not_bumped_and_then_cancelled_lowest_first(node, tmp_path):
+async def test_a_deadline_passed_is_not_bumped_and_then_cancelled_with_all_that_follow(
+    node, tmp_path
+):
     async with running(node, tmp_path / "ledger") as (executor, told):
         await sent(node, executor, told, 1, 2, deadline_block=node.head.number + 1)
         node.pool.clear()
@@ -236,11 +227,23 @@ async def test_a_deadline_passed_is_not_bumped_and_then_cancelled_lowest_first(n
         assert {len(s.attempts) for s in executor._dispatch.lanes[LANE].slots.values()} == {1}
         await follow(node, executor, 2)
         kinds = [s.last.kind for s in executor._dispatch.lanes[LANE].slots.values()]
-        assert kinds == ["cancel", "act"]
+        assert kinds == ["cancel", "cancel"]
         del node.script["eth_sendRawTransaction"]
         await follow(node, executor, 8)
         assert [each.reason for each in told.of(TransactionDropped)] == ["cancelled"] * 2
         assert all(t.to == LANE for block in node.chain for t in block.transactions)
+
+
+async def test_what_is_too_late_behind_a_call_in_time_is_not_taken_back_before_it(node, tmp_path):
+    async with running(node, tmp_path / "ledger") as (executor, told):
+        await sent(node, executor, told, 1, deadline_block=node.head.number + 50)
+        executor.submit([command(node, 2, deadline_block=node.head.number + 1)])
+        await told.until(lambda: len(told.of(CommandSent)) == 2)
+        node.pool.clear()
+        node.script["eth_sendRawTransaction"] = lambda _: RpcError("node", -32000, "busy")
+        await follow(node, executor, 6)
+        kinds = [s.last.kind for s in executor._dispatch.lanes[LANE].slots.values()]
+        assert kinds == ["act", "act"]
 
 
 async def test_depth_makes_a_slot_confirmed_and_final_and_forgotten(node, tmp_path):

@@ -1,7 +1,11 @@
 """What a restart finds and mends before it takes a command."""
 
+from dataclasses import replace
+
 import pytest
 
+from keeper.chain.fees import FeeParameters
+from keeper.chain.lanes import LaneParameters
 from keeper.chain.ledger import Ledger
 from keeper.chain.recovery import acknowledge
 from keeper.chain.rows import CapParameters
@@ -21,7 +25,16 @@ from keeper.domain.events import (
     TransactionIncluded,
 )
 from tests.unit.chain.fake_node import CHAIN_ID, FakeNode
-from tests.unit.chain.lane_bench import LANE, attempt, command, follow, intent, running
+from tests.unit.chain.lane_bench import (
+    LANE,
+    QUICK,
+    attempt,
+    command,
+    follow,
+    intent,
+    running,
+    signer,
+)
 
 
 @pytest.fixture
@@ -68,7 +81,7 @@ async def test_a_command_past_its_deadline_is_cancelled_at_its_nonce(node, tmp_p
         assert [each.reason for each in told.of(TransactionDropped)] == ["cancelled"]
 
 
-async def test_gaps_are_healed_lowest_first_by_transfers_to_ourselves(node, tmp_path):
+async def test_gap_healed_lowest_first_by_transfers_to_ourselves(node, tmp_path):
     await gap(tmp_path / "ledger", next_nonce=3)
     async with running(node, tmp_path / "ledger") as (executor, told):
         assert [(each.nonce, each.to) for each in node.pool] == [(0, LANE), (1, LANE), (2, LANE)]
@@ -86,7 +99,7 @@ async def gap(file, next_nonce):
     await ledger.close()
 
 
-async def test_a_restored_backup_is_quarantined_until_acknowledged(node, tmp_path):
+async def test_restored_backup_quarantines_until_acknowledged(node, tmp_path):
     await gap(tmp_path / "ledger", next_nonce=0)
     node.nonce_offset[LANE] = 2
     async with running(node, tmp_path / "ledger") as (executor, told):
@@ -159,7 +172,26 @@ async def test_a_chain_behind_final_slots_is_refused(node, tmp_path):
             pass
 
 
-async def test_two_keepers_cannot_have_one_ledger(node, tmp_path):
+async def test_row_36_two_keepers_cannot_have_one_ledger(node, tmp_path):
     async with running(node, tmp_path / "ledger"):
         with pytest.raises(StorageError, match="another keeper"):
             await Ledger.open(tmp_path / "ledger", CHAIN_ID, CapParameters())
+
+
+async def test_a_late_command_that_is_cheaper_to_let_revert_is_left_alone(node, tmp_path):
+    dear = replace(QUICK, fees=FeeParameters(revert_gas_ppm=200_000))
+    async with running(node, tmp_path / "ledger") as (executor, told):
+        await sent(node, executor, told, 1, deadline_block=node.head.number + 2)
+    node.pool.clear()
+    node.mine(3)
+    node.sent.clear()
+    async with running(node, tmp_path / "ledger", parameters=dear) as (executor, told):
+        assert node.sent == []
+        assert executor._dispatch.lanes.is_live("venue", "1"), "its bytes may still land"
+
+
+async def test_each_lane_has_its_own_limit_of_what_is_in_flight(node, tmp_path):
+    one, two = signer(1).address, signer(2).address
+    limits = replace(QUICK, lanes=LaneParameters(in_flight_max=3, own=((one, 1),)))
+    async with running(node, tmp_path / "ledger", lanes=2, parameters=limits) as (executor, _):
+        assert {each.address: each.free for each in executor._dispatch.lanes} == {one: 1, two: 3}

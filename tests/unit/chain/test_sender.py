@@ -32,7 +32,7 @@ async def refused(told, count=1):
     return [(each.command_id, each.stage, each.reason) for each in told.of(CommandRefused)]
 
 
-async def test_nonce_order_is_rank_order_among_those_that_pass(node, tmp_path):
+async def test_priority_order_is_nonce_order_among_those_that_pass(node, tmp_path):
     node.reverts[f"0x{3:064x}"] = "0xdead"
     async with running(node, tmp_path / "ledger") as (executor, told):
         executor.submit([command(node, number) for number in range(1, 7)])
@@ -201,7 +201,7 @@ async def test_a_poor_lane_is_not_picked(node, tmp_path):
         assert await refused(told) == [(1, "lane", "insufficient_balance")]
 
 
-async def test_an_unknown_error_keeps_the_slot_and_the_bytes_are_sent_again(node, tmp_path):
+async def test_unknown_rpc_error_keeps_slot_and_the_bytes_are_sent_again(node, tmp_path):
     async with running(node, tmp_path / "ledger") as (executor, told):
         node.script["eth_sendRawTransaction"] = lambda _: RpcError("node", -32000, "whatever")
         executor.submit([command(node, 1)])
@@ -255,7 +255,9 @@ async def test_out_of_funds_starves_the_lane_and_the_bytes_stay(node, tmp_path):
         assert len(told.of(TransactionIncluded)) == 1
 
 
-async def test_a_ledger_that_cannot_be_written_sends_nothing_and_stays_read_only(node, tmp_path):
+async def test_row_31_a_ledger_that_cannot_be_written_sends_nothing_and_stays_read_only(
+    node, tmp_path
+):
     async with running(node, tmp_path / "ledger") as (executor, told):
         ledger = executor._ledger
         pages = await ledger._do(lambda: ledger._db.execute("PRAGMA page_count").fetchone()[0])

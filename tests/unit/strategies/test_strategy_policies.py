@@ -279,3 +279,12 @@ def test_a_wrong_parameter_is_refused_with_its_name_and_the_cure(
 def test_whole_numbers_are_taken_where_a_number_is_asked() -> None:
     assert DutchAuction(profit_min_usd=25).parameters.profit_min_usd == 25.0
     assert FlagOnly(update_min_usd=2).parameters.update_min_usd == 2.0
+
+
+@pytest.mark.parametrize("hurry", [True, False])
+def test_every_proposal_asks_to_be_hurried_where_the_operator_says_so(hurry: bool) -> None:
+    start = propose(FlagOnly(hurry=hurry), seen(Service.START), stock())
+    bid = propose(DutchAuction(hurry=hurry), seen(Service.BID, auction=SOLVENT), stock(bidder(1)))
+    assert start is not None
+    assert bid is not None
+    assert (start.hurried, bid.hurried) == (hurry, hurry)

@@ -1,42 +1,42 @@
-"""A better breach takes the worst place that is still unserved, and nothing else is reordered."""
+"""A better breach takes the worst place that is not included yet, and nothing else is reordered."""
 
 import itertools
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeper.liquidation.preemption import (
+from keeper.chain.preemption import (
     Displacement,
     Newcomer,
     Place,
-    PreemptionRule,
-    better,
+    PreemptionParameters,
     displacements,
 )
 
 
-RULE = PreemptionRule()
-RICH = 10**30
+RULE = PreemptionParameters()
 
 
 def newcomer(command_id: int, worth: float, sender: str | None = None, tier: int = 0) -> Newcomer:
-    return Newcomer(command_id, (tier, worth, "derive", command_id), sender, 10)
+    return Newcomer(command_id, (tier, worth), sender)
 
 
 def place(command_id: int, worth: float, nonce: int = 0, lane: str = "0xa", **more: int) -> Place:
-    plain = {"held_blocks": 0, "displaced": 0, "bump_wei": 1} | more
-    return Place(command_id, (0, worth, "derive", command_id), lane, nonce, **plain)
+    plain = {"held_blocks": 0, "displaced": 0} | more
+    return Place(command_id, (0, worth), lane, nonce, **plain)
 
 
-def taken(newcomers, places, free=0, rule=RULE, budget=RICH) -> list[tuple[int, int]]:
-    found = displacements(newcomers, places, free, rule, budget)
+def taken(newcomers, places, rule=RULE, prices=None) -> list[tuple[int, int]]:
+    """Return (newcomer, displaced); a place costs 1 wei where `prices` does not say otherwise."""
+    prices = prices or {}
+    found = displacements(newcomers, places, rule, lambda _, each: prices.get(each.command_id, 1))
     return [(each.newcomer, each.displaced) for each in found]
 
 
 def test_the_worst_place_goes_to_the_better_breach() -> None:
     places = [place(1, -50.0, 7), place(2, -5.0, 8), place(3, -20.0, 9)]
-    assert displacements([newcomer(10, -30.0)], places, 0, RULE, RICH) == [
-        Displacement(10, 2, "0xa", 8)
+    assert displacements([newcomer(10, -30.0)], places, RULE, lambda *_: 5) == [
+        Displacement(10, 2, "0xa", 8, 5)
     ]
 
 
@@ -45,22 +45,12 @@ def test_a_breach_that_is_no_better_waits() -> None:
 
 
 def test_ties_in_worth_displace_nobody_though_the_order_is_strict() -> None:
-    first, second = newcomer(1, -5.0), place(2, -5.0)
-    assert first.key < second.key
-    assert not better(first.key, second.key)
-    assert taken([first], [second]) == []
+    assert taken([newcomer(1, -5.0)], [place(2, -5.0)]) == []
 
 
 def test_a_start_displaces_a_bid_of_any_worth() -> None:
-    bid = Place(1, (2, -10_000.0, "derive", 1), "0xa", 0, 0, 0, 1)
+    bid = Place(1, (2, -10_000.0), "0xa", 0, 0, 0)
     assert taken([newcomer(10, -0.5, tier=0)], [bid]) == [(10, 1)]
-
-
-def test_free_places_go_to_the_best_and_only_the_rest_displaces() -> None:
-    newcomers = [newcomer(10, -10.0), newcomer(11, -90.0)]
-    assert taken(newcomers, [place(1, -5.0)], free=2) == []
-    assert taken(newcomers, [place(1, -5.0)], free=1) == [(10, 1)]
-    assert taken(newcomers, [place(1, -50.0)], free=1) == []
 
 
 def test_the_best_newcomer_takes_the_worst_place_the_next_the_next() -> None:
@@ -70,8 +60,8 @@ def test_the_best_newcomer_takes_the_worst_place_the_next_the_next() -> None:
 
 
 def test_of_equal_places_the_later_nonce_is_given_up() -> None:
-    twins = [Place(each, (0, -5.0, "derive", 7), "0xa", each, 0, 0, 1) for each in (4, 5, 3)]
-    assert displacements([newcomer(10, -30.0)], twins, 0, RULE, RICH)[0].nonce == 5
+    twins = [place(7 + each, -5.0, each) for each in (4, 5, 3)]
+    assert displacements([newcomer(10, -30.0)], twins, RULE, lambda *_: 1)[0].nonce == 5
 
 
 def test_a_sender_that_is_named_takes_places_of_its_own_lane_only() -> None:
@@ -82,6 +72,7 @@ def test_a_sender_that_is_named_takes_places_of_its_own_lane_only() -> None:
 
 def test_a_place_about_to_be_included_is_left() -> None:
     assert taken([newcomer(10, -30.0)], [place(1, -5.0, held_blocks=4)]) == []
+    assert taken([newcomer(10, -30.0)], [place(1, -5.0, held_blocks=3)]) == [(10, 1)]
 
 
 def test_nobody_is_displaced_for_ever() -> None:
@@ -91,31 +82,33 @@ def test_nobody_is_displaced_for_ever() -> None:
 
 def test_all_bumps_together_stay_in_the_budget() -> None:
     newcomers = [newcomer(10, -30.0), newcomer(11, -40.0)]
-    places = [place(1, -5.0, bump_wei=6), place(2, -10.0, bump_wei=6)]
-    assert taken(newcomers, places, budget=11) == [(11, 1)]
-    # A place that is too dear does not hide a cheaper one behind it.
-    places = [place(1, -5.0, bump_wei=60), place(2, -10.0, bump_wei=6)]
-    assert taken(newcomers, places, budget=11) == [(11, 2)]
+    places = [place(1, -5.0), place(2, -10.0)]
+    tight = PreemptionParameters(bump_wei_max=11)
+    assert taken(newcomers, places, tight, {1: 6, 2: 6}) == [(11, 1)]
+    # A place that is too dear, or that cannot be paid at all, does not hide one behind it.
+    assert taken(newcomers, places, tight, {1: 60, 2: 6}) == [(11, 2)]
+    assert taken(newcomers, places, tight, {1: None, 2: 6}) == [(11, 2)]
 
 
-def test_a_decision_displaces_no_more_than_the_rule_says() -> None:
+def test_a_block_displaces_no_more_than_the_rule_says() -> None:
     newcomers = [newcomer(10 + each, -90.0 - each) for each in range(9)]
     places = [place(each, -5.0 - each, each) for each in range(9)]
     assert len(taken(newcomers, places)) == RULE.per_block_max
+    assert taken(newcomers, places, PreemptionParameters(per_block_max=0)) == []
 
 
 KEYS = st.tuples(st.integers(0, 2), st.integers(-4, 0).map(float))
 
 
-@given(st.lists(KEYS, max_size=5), st.lists(KEYS, max_size=5), st.integers(0, 2))
+@given(st.lists(KEYS, max_size=5), st.lists(KEYS, max_size=5))
 def test_every_displacement_is_to_the_better_and_does_not_depend_on_arrival(
-    arriving, holding, free
+    arriving, holding
 ) -> None:
-    newcomers = [Newcomer(100 + i, (*key, "v", 100 + i), None, 1) for i, key in enumerate(arriving)]
-    places = [Place(i, (*key, "v", i), "0xa", i, 0, 0, 1) for i, key in enumerate(holding)]
-    found = displacements(newcomers, places, free, RULE, RICH)
+    newcomers = [Newcomer(100 + i, key, None) for i, key in enumerate(arriving)]
+    places = [Place(i, key, "0xa", i, 0, 0) for i, key in enumerate(holding)]
+    found = displacements(newcomers, places, RULE, lambda *_: 1)
     new, old = {each[0]: each for each in newcomers}, {each[0]: each for each in places}
-    assert all(better(new[each.newcomer].key, old[each.displaced].key) for each in found)
+    assert all(new[each.newcomer].priority < old[each.displaced].priority for each in found)
     assert len({each.newcomer for each in found}) == len({each.displaced for each in found})
     for shuffled in itertools.islice(itertools.permutations(newcomers), 4):
-        assert displacements(shuffled, places[::-1], free, RULE, RICH) == found
+        assert displacements(shuffled, places[::-1], RULE, lambda *_: 1) == found
