@@ -17,7 +17,7 @@ from typing import Any
 
 from deploy.devnet.contract import TransactionFailed
 from deploy.devnet.evidence import Run, gather
-from deploy.devnet.keeper_process import ROOT, KeeperFailed, KeeperProcess, Samples
+from deploy.devnet.keeper_process import ROOT, KeeperFailed, KeeperProcess, Samples, activate
 from deploy.devnet.market import Moment
 from deploy.devnet.node import NodeError
 from deploy.devnet.report import Evidence, checks, document
@@ -80,6 +80,8 @@ def play(stage: Stage, pace_s: float, show: Show) -> Run:
     """Start the keeper, play the market block by block, stop the keeper."""
     driver = stage.driver
     log = stage.folder / "keeper.log"
+    leave = activate(stage.config, stage.folder / "activate.log", _idle_beat(stage, show))
+    show.tell("; ".join(line for line in leave if line.startswith(("dry run", "activated"))))
     with KeeperProcess(stage.config, log, stage.telemetry_port) as keeper:
         keeper.wait_ready(READY_TIMEOUT_S, _idle_beat(stage, show))
         show.tell("the keeper is ready; the market opens")

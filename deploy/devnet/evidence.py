@@ -17,9 +17,11 @@ from deploy.devnet.history import History
 from deploy.devnet.judge import judge, quantile
 from deploy.devnet.keeper_process import Samples, replay
 from deploy.devnet.margins import compare, negative_equity_usd, read_accounts, view_all
-from deploy.devnet.report import Evidence, Latencies, Toy
-from deploy.devnet.service import decided_hashes, service_record, starts_of
-from deploy.devnet.stage import Stage, addresses
+from deploy.devnet.payout import payout
+from deploy.devnet.report import Evidence, Latencies, Through, Toy
+from deploy.devnet.service import service_record, starts_of
+from deploy.devnet.spending import caps_used, decided_hashes
+from deploy.devnet.stage import CAPS_WEI, Stage, addresses
 from deploy.devnet.truth import BlockTruth, Truth
 
 
@@ -53,10 +55,11 @@ def gather(stage: Stage, run: Run, pace_s: float, tell: Tell) -> Evidence:
     truth = Truth(driver, history)
     truths = _truths(truth, tell)
     starts = starts_of(history)
-    lanes = {each.lower() for each in addresses(stage.lanes)}
-    own = {account for account, owner in history.owners.items() if owner in lanes}
+    lanes, treasury = addresses(stage.lanes), stage.treasury
+    ours = {each.lower() for each in (*lanes, treasury.address)}
+    own = {account for account, owner in history.owners.items() if owner in ours}
     tell("reading the receipts ...")
-    decided = decided_hashes(stage.data_dir / "ledger.sqlite")
+    ledger = stage.data_dir / "ledger.sqlite"
     owed = sum(needed for needed, _ in history.payouts)
     paid = sum(paid for _, paid in history.payouts)
     return Evidence(
@@ -68,7 +71,15 @@ def gather(stage: Stage, run: Run, pace_s: float, tell: Tell) -> Evidence:
         verdict=judge(truths, starts, stage.capacity, own),
         starts=starts,
         far_allowed=sum(len(each.far) for each in truths),
-        service=service_record(history, addresses(stage.lanes), decided),
+        service=service_record(history, treasury, lanes, decided_hashes(ledger)),
+        through=Through(
+            executor=treasury.address,
+            owner=treasury.owner,
+            bidders=len(stage.bidders),
+            payout=payout(history, treasury, lanes, stage.bidders, views),
+            caps=caps_used(ledger, CAPS_WEI),
+            guard_refused_before=guard_refusals(run.samples),
+        ),
         latencies=latencies(run),
         module_paid_usd=paid / 1e18,
         socialised_usd=(owed - paid) / 1e18,
@@ -95,6 +106,16 @@ def latencies(run: Run) -> Latencies:
             histogram_quantile_ms(run.samples, "decided_to_sent", 0.99),
         ),
     )
+
+
+def guard_refusals(samples: Samples) -> dict[str, int]:
+    """Return how many calls the executor refused in the trial before the send, by reason."""
+    found: dict[str, int] = {}
+    for (name, labels), count in samples.items():
+        reason = dict(labels).get("reason", "")
+        if name == "keeper_refusals_total" and reason.startswith("EX_"):
+            found[reason] = found.get(reason, 0) + int(count)
+    return dict(sorted(found.items()))
 
 
 def histogram_quantile_ms(samples: Samples, stage: str, share: float) -> float:

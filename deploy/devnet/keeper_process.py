@@ -24,6 +24,8 @@ from deploy.devnet.node import HOST
 ROOT = Path(__file__).resolve().parents[2]
 STOP_TIMEOUT_S = 20.0
 REPLAY_TIMEOUT_S = 300.0
+ACTIVATE_TIMEOUT_S = 120.0
+DRY_RUN_BLOCKS = 2
 ASK_TIMEOUT_S = 3.0
 LAST_WORDS = 3_000
 
@@ -56,14 +58,7 @@ class KeeperProcess:
                 # A Ctrl-C at the terminal is ours to handle: the keeper ends when we say so.
                 start_new_session=True,
             )
-        # Blocked on a pipe that only we hold: when we are gone, so is the keeper.
-        self._guard = subprocess.Popen(
-            ["sh", "-c", f"cat > /dev/null; kill -9 {self._process.pid}"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._guard = _guard_of(self._process.pid)
         return self
 
     def __exit__(
@@ -160,6 +155,38 @@ class KeeperProcess:
             self._guard = None
 
 
+def activate(config: Path, log: Path, beat: Callable[[str], None]) -> list[str]:
+    """Run `keeper activate` to its end; its lines. `beat` makes time pass for the dry run.
+
+    Raises KeeperFailed where it gives no leave to go live.
+    """
+    words = ["activate", "-c", str(config), "--yes", "--blocks", str(DRY_RUN_BLOCKS)]
+    deadline = time.monotonic() + ACTIVATE_TIMEOUT_S
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [*_command(), *words],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.DEVNULL,
+        ) as process,
+        _guard_of(process.pid) as guard,
+    ):
+        try:
+            while process.poll() is None and time.monotonic() < deadline:
+                beat("the dry run before going live")
+        finally:
+            guard.kill()
+            if process.poll() is None:
+                process.kill()
+    told = log.read_text(errors="replace")
+    if process.returncode != 0:
+        words_left = told[-LAST_WORDS:]
+        raise KeeperFailed(f"activation ended with code {process.returncode}:\n{words_left}")
+    return told.splitlines()
+
+
 def replay(config: Path, journal: Path, accounts: Path) -> str:
     """Run `keeper replay` with the accounts written out; its line. Raises KeeperFailed."""
     words = ["replay", str(journal), "-c", str(config), "--accounts", str(accounts)]
@@ -174,6 +201,17 @@ def replay(config: Path, journal: Path, accounts: Path) -> str:
     if done.returncode != 0:
         raise KeeperFailed(f"replay ended with code {done.returncode}: {done.stderr[-LAST_WORDS:]}")
     return done.stdout.strip()
+
+
+def _guard_of(pid: int) -> subprocess.Popen[bytes]:
+    """Return what ends a child once we are gone: it is blocked on a pipe that only we hold."""
+    return subprocess.Popen(
+        ["sh", "-c", f"cat > /dev/null; kill -9 {pid}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def _command() -> list[str]:

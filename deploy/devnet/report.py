@@ -5,13 +5,15 @@ Pure: it gets all its evidence. It must not know nodes, contracts or the keeper.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from deploy.devnet.judge import Start, Verdict, quantile
 from deploy.devnet.margins import MarginCheck
+from deploy.devnet.payout import Payout
 from deploy.devnet.service import ServiceRecord
+from deploy.devnet.spending import CapUse
 
 
 LATENCY_BLOCKS_MAX = 1
@@ -42,6 +44,21 @@ class Latencies:
 
 
 @dataclass(frozen=True)
+class Through:
+    """The executor contract of a run: who it is, what it holds at the end, what the caps held.
+
+    `guard_refused_before` counts refusals in the trial before the send, by reason.
+    """
+
+    executor: str
+    owner: str
+    bidders: int
+    payout: Payout
+    caps: Mapping[str, CapUse]
+    guard_refused_before: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that a report is made of; money in USD."""
 
@@ -54,6 +71,7 @@ class Evidence:
     starts: Sequence[Start]
     far_allowed: int
     service: ServiceRecord
+    through: Through
     latencies: Latencies
     module_paid_usd: float
     socialised_usd: float
@@ -102,6 +120,7 @@ def document(evidence: Evidence) -> dict[str, Any]:
         "seed": evidence.seed,
         "pace_s": evidence.pace_s,
         "versions": evidence.versions,
+        **executor_part(evidence),
         "no_toy": no_toy(evidence),
         "bad_debt": {
             "module_paid_usd": evidence.module_paid_usd,
@@ -118,6 +137,32 @@ def document(evidence: Evidence) -> dict[str, Any]:
         "margins_reverting": len(evidence.margins.reverting),
         "replay": evidence.replayed,
         "checks": {each.name: each.passed for each in found},
+    }
+
+
+def executor_part(evidence: Evidence) -> dict[str, Any]:
+    """Return what the report says of the executor contract, the guard and the caps."""
+    service, through = evidence.service, evidence.through
+    sent = sum(service.through_executor.values())
+    return {
+        "executor": {
+            "address": through.executor,
+            "owner": through.owner,
+            "bidders": through.bidders,
+            "starts": "sent directly: they hold no money, and a guard would refuse them in a crash",
+        },
+        "through_executor": {
+            "sent": sent,
+            "included": sent - service.executor_reverted,
+            "reverted": service.executor_reverted,
+            "by_function": dict(service.through_executor),
+        },
+        "guard_refusals": {
+            "before_sending": dict(through.guard_refused_before),
+            "on_chain": dict(service.guard_refused),
+        },
+        "caps": {name: asdict(each) for name, each in through.caps.items()},
+        "payout": asdict(through.payout),
     }
 
 
@@ -138,7 +183,7 @@ def no_toy(evidence: Evidence) -> dict[str, int]:
 
 def checks(evidence: Evidence) -> list[Check]:
     """Return every condition of a good run, in the order in which they are told."""
-    return [*_kept(evidence), *_exact(evidence), *_grown_up(evidence)]
+    return [*_kept(evidence), *_held(evidence), *_exact(evidence), *_grown_up(evidence)]
 
 
 def _kept(evidence: Evidence) -> list[Check]:
@@ -165,6 +210,27 @@ def _kept(evidence: Evidence) -> list[Check]:
             "journal replays equal",
             evidence.replayed.startswith("equal"),
             evidence.replayed,
+        ),
+    ]
+
+
+def _held(evidence: Evidence) -> list[Check]:
+    service, through = evidence.service, evidence.through
+    sent = sum(service.through_executor.values())
+    broken = [name for name, each in through.caps.items() if not each.kept]
+    return [
+        _check(
+            "every bid goes through the executor contract",
+            sent > 0 and service.bids_direct == 0,
+            f"{sent} through it, {service.bids_direct} beside it",
+        ),
+        _check(
+            "every cap is set and holds", bool(through.caps) and not broken, f"beyond: {broken}"
+        ),
+        _check(
+            "only the cold owner can take what was bought",
+            through.payout.kept,
+            f"{through.payout.tries}",
         ),
     ]
 

@@ -17,7 +17,9 @@ from typing import Any
 from deploy.devnet.driver import Driver
 from deploy.devnet.lanes import Lane, make_lanes, open_bidders
 from deploy.devnet.node import HOST, Node, NodeOptions
+from deploy.devnet.parameters import wad
 from deploy.devnet.scene import GENESIS_S, Scene
+from deploy.devnet.treasury import Treasury, open_treasury
 from deploy.devnet.venue import keeper_config
 
 
@@ -27,6 +29,15 @@ IN_FLIGHT_MAX = 16
 CASH_HEADROOM = 0.5
 # Gas is cheap on the venue's chain: a bid of a hundred dollars is worth its gas.
 TIP_MAX_WEI = 100_000_000
+# A few times what a run of 300 accounts takes: a keeper gone mad would be stopped within minutes.
+CAPS_WEI = {
+    "transaction_wei_max": wad("0.02"),
+    "intent_wei_max": wad("0.02"),
+    "lane_day_wei_max": wad("0.25"),
+    "hour_wei_max": wad("1"),
+    "day_wei_max": wad("1.5"),
+    "total_wei_max": wad("2"),
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,7 @@ class Stage:
 
     driver: Driver
     lanes: list[Lane]
+    treasury: Treasury
     bidders: list[int]
     folder: Path
     config: Path
@@ -65,9 +77,13 @@ def set_stage(
         driver = Driver(node, scene)
         driver.prepare()
         lanes = make_lanes(driver, folder / "keys", LANES)
-        bidders = open_bidders(driver, lanes, through_helper=through_helper)
+        treasury = open_treasury(
+            node, driver.venue, addresses(lanes), through_helper=through_helper
+        )
+        bidders = open_bidders(driver, treasury, through_helper=through_helper)
+        driver.catch_up()
         config, port = folder / "config.toml", free_port()
-        stage = Stage(driver, lanes, bidders, folder, config, port)
+        stage = Stage(driver, lanes, treasury, bidders, folder, config, port)
         config.write_text(toml(document(stage, pace_s, through_helper=through_helper)))
         yield stage
 
@@ -85,6 +101,7 @@ def document(stage: Stage, pace_s: float, *, through_helper: bool) -> dict[str, 
             "send_urls": [node.url],
             "block_time_ms": max(100, round(pace_s * 1_000)),
             "poll_interval_ms": 250,
+            "clock_skew_s_max": 0,  # the market lives in a time of its own
         },
         "venues.derive": {
             "protocol": "derive",
@@ -94,6 +111,7 @@ def document(stage: Stage, pace_s: float, *, through_helper: bool) -> dict[str, 
                 f"{name}.{quote}" for name in names for quote in ("spot", "stable")
             ],
             "bidders": stage.bidders,
+            "executor": stage.treasury.address,
         },
         "strategy": {"name": "strategies.dutch_auction:DutchAuction", "order": "excess"},
         "strategy.parameters": {"through_helper": through_helper, "cash_headroom": CASH_HEADROOM},
@@ -101,6 +119,7 @@ def document(stage: Stage, pace_s: float, *, through_helper: bool) -> dict[str, 
             {"key_file": str(lane.key_file.resolve()), "in_flight_max": IN_FLIGHT_MAX}
             for lane in stage.lanes
         ],
+        "caps": CAPS_WEI,
         "limits": {"tip_max_wei": TIP_MAX_WEI, "commands_per_block_max": stage.capacity},
         "telemetry": {
             "listen_host": HOST,

@@ -35,6 +35,14 @@ class Permission:
         return (self.target, bytes.fromhex(self.selector), self.word is not None, word)
 
 
+def permission(contract: Contract, name: str, word: int | None = None) -> Permission:
+    """Return leave for one function of a contract, by its name, or for one first argument of it."""
+    (selector,) = (
+        code for each, code in contract.artifact.selectors.items() if each.split("(")[0] == name
+    )
+    return Permission(contract.address, selector, word)
+
+
 def deploy(
     sender: Sender, owner: str, lanes: Sequence[str], permissions: Sequence[Permission]
 ) -> Contract:

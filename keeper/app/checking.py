@@ -3,20 +3,24 @@
 Sends nothing and writes nothing.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from keeper.app.assembly import assemble, contracts
-from keeper.app.execution import load_signers
+from keeper.app.activating import activation_of, difference
+from keeper.app.assembly import Places, assemble, contracts
+from keeper.app.executors import standings
+from keeper.app.keys import load_signers
 from keeper.app.links import open_link
 from keeper.chain.endpoints import Role
 from keeper.chain.reader import NodeReader
+from keeper.chain.skew import check_skew
 from keeper.config import Config, describe
 from keeper.config.endpoints import endpoint_configs
-from keeper.domain.errors import EndpointError, KeeperError, OperatorError
+from keeper.domain.errors import ChainMismatch, EndpointError, KeeperError, OperatorError
 from keeper.domain.units import Address, Hash
+from keeper.runtime.clock import SystemClock
 
 
 LANE_BALANCE_LOW_WEI = 10**17
@@ -52,9 +56,10 @@ async def check(config: Config) -> AsyncIterator[Finding]:
             yield finding
         if reader is None:
             return
+        yield await _time(config, reader)
         async for finding in _contracts(config, reader):
             yield finding
-        async for finding in _lanes(config, reader):
+        async for finding in _lanes(config, reader, stack):
             yield finding
 
 
@@ -91,6 +96,16 @@ async def _endpoints(
         yield Finding(what, True, told), reader
 
 
+async def _time(config: Config, reader: NodeReader) -> Finding:
+    """Hold our clock against the head's time."""
+    head = await reader.header("latest")
+    try:
+        check_skew(SystemClock(), head, config.chain.clock_skew_s_max)
+    except ChainMismatch as error:
+        return Finding("clock", False, str(error), error.exit_code)
+    return Finding("clock", True, f"near the head's time, {head.timestamp}")
+
+
 async def _contracts(config: Config, reader: NodeReader) -> AsyncIterator[Finding]:
     """Look for code at every configured address."""
     head = await reader.header("latest")
@@ -109,14 +124,16 @@ async def _code(what: str, address: Address, block: Hash, reader: NodeReader) ->
     return Finding(what, True, f"{address}, {len(code) // 2 - 1} bytes of code")
 
 
-async def _lanes(config: Config, reader: NodeReader) -> AsyncIterator[Finding]:
+async def _lanes(
+    config: Config, reader: NodeReader, stack: AsyncExitStack
+) -> AsyncIterator[Finding]:
     """Read every key and look at its balance and code."""
     if not config.lanes:
         good = config.keeper.mode != "live"
         yield Finding("lanes", good, "none configured: nothing can be sent", 0 if good else 64)
         return
     try:
-        signers = await load_signers(config)
+        signers = await load_signers(config, stack)
     except KeeperError as error:
         exit_code = error.exit_code if isinstance(error, OperatorError) else 70
         yield Finding("lanes", False, str(error), exit_code)
@@ -137,3 +154,24 @@ async def _lanes(config: Config, reader: NodeReader) -> AsyncIterator[Finding]:
             yield Finding(what, False, cure, 66)
         else:
             yield Finding(what, True, f"balance {balance / 1e18:.4f} of the gas token")
+    async for finding in _leave(config, reader, [each.address for each in signers]):
+        yield finding
+
+
+async def _leave(
+    config: Config, reader: NodeReader, lanes: Sequence[Address]
+) -> AsyncIterator[Finding]:
+    """Ask each executor what it would let the lanes do, and look for the leave to go live."""
+    try:
+        head = await reader.header("latest")
+        for each in await standings(config, reader, head.hash, lanes):
+            what, wrong = f"executor of {each.venue}", each.complaint(lanes)
+            told = f"code {each.code_hash}, owner {each.owner}, may call {', '.join(each.calls)}"
+            yield Finding(what, not wrong, wrong or told, 66 if wrong else 0)
+        if config.keeper.mode == "live":
+            wanted = await activation_of(config, reader, lanes)
+            why = difference(Places(Path(config.keeper.data_dir)), wanted)
+            # Missing leave is no fault of the set-up: `keeper activate` looks here first.
+            yield Finding("activation", True, "given" if why is None else f"none yet: {why}")
+    except (EndpointError, OperatorError) as error:
+        yield Finding("executor and activation", False, str(error), 66)

@@ -12,7 +12,7 @@ from typing import Any
 from deploy.devnet.contract import Contract, Sender
 from deploy.devnet.node import Node
 from deploy.devnet.rpc import RpcError
-from deploy.executor.standing import Permission, deploy
+from deploy.executor.standing import deploy, permission
 from keeper.domain.effects import Call
 from keeper.liquidation.executor import INT_MAX, Condition, Guard, Step, execute
 
@@ -20,14 +20,6 @@ from keeper.liquidation.executor import INT_MAX, Condition, Guard, Step, execute
 FAR = 2**40
 GAS = 2_000_000
 FOREIGN = {"0x11d12703": "WV_Healed"}
-
-
-def permission(contract: Contract, name: str, word: int | None = None) -> Permission:
-    """Leave for one function, by name."""
-    (selector,) = (
-        code for each, code in contract.artifact.selectors.items() if each.split("(")[0] == name
-    )
-    return Permission(contract.address, selector, word)
 
 
 class ExecutorWorld:

@@ -38,6 +38,14 @@ def test_a_crash_with_the_keeper_beside_it_misses_nothing(tmp_path: Path) -> Non
     assert {each.name for each in checks(evidence) if not each.passed} <= allowed
     assert evidence.service.bids_won > 0
     assert evidence.service.by_function.get("advancedBid", 0) == 0
+    # Every bid through the contract, and the contract's to nobody but its owner.
+    assert sum(evidence.service.through_executor.values()) >= evidence.service.bids_won
+    assert evidence.service.bids_direct == 0
+    assert evidence.through.payout.slices == 0, "a direct bidder keeps what it bought"
+    assert evidence.through.payout.tries["lane execute"] == "EX_NotPermitted"
+    assert evidence.through.payout.tries["owner administer"] == "taken"
+    assert all(each.kept for each in evidence.through.caps.values())
+    assert evidence.through.caps["total_wei_max"].settled_wei > 0
     assert conclude(evidence, tmp_path / "demo.json", show) in (0, 1)
     assert (tmp_path / "demo.json").is_file()
 

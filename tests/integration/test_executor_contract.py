@@ -10,6 +10,7 @@ from deploy.devnet.contract import created_address
 from deploy.devnet.node import Node
 from deploy.executor.standing import is_executor, permission_of
 from keeper.domain.effects import Call
+from keeper.liquidation import executor
 from keeper.liquidation.executor import (
     INT_MIN,
     REASONS,
@@ -40,6 +41,21 @@ def test_the_codes_address_and_errors_are_the_contracts(world: ExecutorWorld) ->
     assert reason("0x" + "23a03526") == "EX_NotLane"
     assert reason("0xae769b25") is None
     assert world.executor.address == created_address(world.deployer.address, _nonce_of(world))
+
+
+def test_what_a_check_asks_of_an_executor_is_what_the_contract_answers(
+    world: ExecutorWorld,
+) -> None:
+    codes = world.executor.artifact.selectors
+    asked = {
+        "owner()": executor.OWNER,
+        "paused()": executor.PAUSED,
+        "isLane(address)": executor.IS_LANE,
+        "permissionOf(address,bytes4)": executor.PERMISSION_OF,
+        "isPermitted(bytes32)": executor.IS_PERMITTED,
+        "setLane(address,bool)": executor.SET_LANE,
+    }
+    assert asked == {name: codes[name] for name in asked}
 
 
 def _nonce_of(world: ExecutorWorld) -> int:

@@ -13,7 +13,7 @@ from deploy.devnet.node import Node, NodeOptions
 from deploy.devnet.parameters import wad
 from deploy.devnet.rpc import RpcError
 from deploy.devnet.venue import SeedAccount, seed
-from deploy.executor.standing import deploy
+from deploy.executor.standing import deploy, permission
 from keeper.domain.effects import Call
 from keeper.domain.units import from_wad
 from keeper.liquidation.executor import Gain, Guard, Step, execute, reason
@@ -26,11 +26,11 @@ from keeper.protocols.derive.guarded import (
     cash_gain,
     guarded,
     guarded_gas,
+    market_conditions,
     step_of,
     worth_gain,
 )
 from tests.integration.desk import Desk
-from tests.integration.executor_world import permission
 
 
 pytestmark = pytest.mark.node
@@ -273,6 +273,43 @@ def test_a_scenario_that_a_rival_made_worse_stops_the_bid(trade: Trade) -> None:
     assert trade.refusal(call) is None
     another_scenario(trade)
     assert trade.refusal(call) == "EX_ConditionFailed"
+
+
+def converted(trade: Trade) -> None:
+    desk = trade.desk
+    desk.at(desk.now - desk.start + 50_000)
+    desk.do(desk.core.auction, "convertToInsolventAuction", trade.account)
+
+
+OLD = replace(LONG, feed_age_s_max=100)
+CONDITIONS: dict[str, tuple[int, Callable[[Trade], None], GuardRule]] = {
+    "auction kind": (1, converted, LONG),
+    "auction live": (2, healed, LONG),
+    "reserved cash": (3, another_bid, LONG),
+    "mm": (4, moved_price, LONG),
+    "mtm": (5, moved_price, LONG),
+    "spot price": (6, moved_price, LONG),
+    "age of the newest feed": (7, old_feeds, OLD),
+}
+
+
+@pytest.mark.parametrize("looked_at", CONDITIONS)
+def test_each_condition_alone_stops_a_bid_when_what_it_looks_at_has_changed(
+    trade: Trade, looked_at: str
+) -> None:
+    place, change, rule = CONDITIONS[looked_at]
+    trade.auction_after(600)
+    call, proposal = trade.bid_call()
+    decided = trade.decided()
+    step = step_of(call, trade.opportunity(), proposal, decided, rule)
+    alone = (*step.conditions, *market_conditions(decided, rule))[place]
+    far = guard_of_nothing(decided)
+    guarded_alone = execute(
+        trade.executor.address.lower(), [Step(call, (alone,))], replace(far, block_max=10**6)
+    )
+    assert trade.refusal(guarded_alone) is None
+    change(trade)
+    assert trade.refusal(guarded_alone) == "EX_ConditionFailed"
 
 
 def test_a_bid_that_earns_less_than_decided_is_undone(trade: Trade) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from deploy.devnet.contract import Contract
 from deploy.devnet.parameters import wad
-from deploy.executor.standing import deploy
-from tests.integration.executor_world import permission
+from deploy.devnet.treasury import Treasury, unwrapped
+from deploy.executor.standing import deploy, permission
 from tests.integration.keeper_process import KeeperProcess
 from tests.integration.keeper_rig import SHORT_VENUE, WHOLE, Rig, rig_in
 
@@ -58,6 +58,42 @@ def test_a_bid_of_the_executors_account_goes_through_it_by_any_lane(rig: Rig) ->
     rig.play(keeper)
     assert keeper.events("TransactionReverted") == []
     assert rig.apart(keeper) == []
+    assert_guarded(rig, keeper, executor)
+
+
+# What a keeper's bid asks of the chain in its own block, by view and word.
+LOOKED_AT = [
+    ("getSpot", 0),
+    ("spotDiffDetails", 2),
+    ("getAuction", 1),
+    ("getAuction", 2),
+    ("getAuction", 3),
+    ("getAuction", 6),
+    ("getMarginAndMarkToMarket", 0),
+    ("getMarginAndMarkToMarket", 2),
+]
+
+
+def assert_guarded(rig: Rig, keeper: KeeperProcess, executor: Contract) -> None:
+    """The bid that was included carried every condition, both deadlines and what it must gain."""
+    bid = keeper.events("TransactionIncluded")[-1]
+    sent = rig.node.call("eth_getTransactionByHash", bid["transaction"])
+    found = unwrapped(Treasury(executor, ""), sent["to"], sent["input"])
+    assert found is not None
+    contracts = (rig.core.auction, rig.book.spot_feed, rig.book.perp_feed)
+    names = {
+        "0x" + code: name.split("(")[0]
+        for contract in contracts
+        for name, code in contract.artifact.selectors.items()
+    }
+    looks = [(names[each.data[:10]], each.word) for each in found.conditions]
+    assert looks == LOOKED_AT
+    block = rig.node.call("eth_getBlockByNumber", hex(bid["number"] - 1), False)
+    assert (found.block_max, found.timestamp_max_s) == (
+        int(block["number"], 16) + 2,
+        int(block["timestamp"], 16) + 60,
+    )
+    assert len(found.gains) == 1
 
 
 def test_through_the_helper_the_slice_lands_with_the_executor(rig: Rig) -> None:

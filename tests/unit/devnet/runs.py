@@ -7,8 +7,10 @@ from typing import Any
 
 from deploy.devnet.judge import Start, judge
 from deploy.devnet.margins import MarginCheck
-from deploy.devnet.report import Evidence, Latencies, Toy
+from deploy.devnet.payout import Payout
+from deploy.devnet.report import Evidence, Latencies, Through, Toy
 from deploy.devnet.service import ServiceRecord
+from deploy.devnet.spending import CapUse
 from deploy.devnet.truth import BlockTruth
 
 
@@ -40,8 +42,32 @@ def service(**changes: Any) -> ServiceRecord:
         healed_before_inclusion=0,
         undecided_starts=0,
         reverted={},
+        through_executor={"advancedBid": 3},
+        executor_reverted=1,
+        bids_direct=0,
+        guard_refused={"EX_ConditionFailed: spot price": 1},
     )
     return replace(record, **changes)
+
+
+TRIES = {
+    "lane transfer": "NotOwnerNorApproved",
+    "lane execute": "EX_NotPermitted",
+    "stranger administer": "EX_NotOwner",
+    "owner administer": "taken",
+}
+
+
+def through(**changes: Any) -> Through:
+    part = Through(
+        executor="0x" + 40 * "e",
+        owner="0x" + 40 * "c",
+        bidders=3,
+        payout=Payout(accounts=6, slices=3, worth_usd=1_000.0, tries=TRIES),
+        caps={"day_wei_max": CapUse(100, 0, 100)},
+        guard_refused_before={"EX_GainTooSmall": 2},
+    )
+    return replace(part, **changes)
 
 
 def margins(**changes: Any) -> MarginCheck:
@@ -80,6 +106,7 @@ def evidence(**changes: Any) -> Evidence:
         starts=starts(),
         far_allowed=0,
         service=service(),
+        through=through(),
         latencies=Latencies((10.0, 20.0), (5.0, 9.0)),
         module_paid_usd=100.0,
         socialised_usd=20.0,

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from deploy.devnet.evidence import histogram_quantile_ms
+from deploy.devnet.evidence import guard_refusals, histogram_quantile_ms
 from deploy.devnet.keeper_process import Samples
-from deploy.devnet.service import decided_hashes
+from deploy.devnet.spending import CapUse, caps_used, decided_hashes
 from deploy.devnet.stage import toml
 from deploy.devnet.table import Row, Show, plain
 
@@ -69,6 +69,37 @@ def test_the_decided_block_of_a_transaction_is_read_from_the_ledger(tmp_path: Pa
         )
     connection.close()
     assert decided_hashes(path) == {"0xt1": "0xaa"}
+
+
+def test_each_cap_is_told_with_what_came_nearest_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.executescript(
+            """
+            CREATE TABLE spend(scope, day, reserved_wei TEXT, settled_wei TEXT);
+            CREATE TABLE attempt(gas, cap_wei TEXT, value_wei TEXT);
+            INSERT INTO spend VALUES ('lane:0x1', 1, '5', '1'), ('lane:0x2', 1, '0', '9'),
+                ('global', 1, '5', '10'), ('intent:7', 1, '5', '0');
+            INSERT INTO attempt VALUES (21000, '10', '1'), (21000, '20', '0');
+            """
+        )
+    connection.close()
+    caps = {"lane_day_wei_max": 9, "day_wei_max": 14, "transaction_wei_max": 420_000}
+    used = caps_used(path, {**caps, "hour_wei_max": 3})
+    assert used["lane_day_wei_max"] == CapUse(9, 0, 9)
+    assert used["lane_day_wei_max"].kept
+    assert used["day_wei_max"] == CapUse(14, 5, 10)
+    assert not used["day_wei_max"].kept
+    assert used["transaction_wei_max"] == CapUse(420_000, 420_000, 0)
+    assert used["hour_wei_max"] == CapUse(3, 0, 0)
+
+
+def test_what_the_guard_refused_before_the_send_is_read_from_the_metrics() -> None:
+    samples: Samples = {
+        ("keeper_refusals_total", (("reason", "EX_GainTooSmall"), ("stage", "preflight"))): 2.0,
+        ("keeper_refusals_total", (("reason", "lane_not_ready"), ("stage", "lane"))): 3.0,
+    }
+    assert guard_refusals(samples) == {"EX_GainTooSmall": 2}
 
 
 def test_a_keeper_that_does_not_answer_is_shown_as_unknown() -> None:

@@ -5,9 +5,20 @@ from typing import Any
 import pytest
 
 from deploy.devnet.judge import Start, judge
+from deploy.devnet.payout import Payout
 from deploy.devnet.report import checks, document
+from deploy.devnet.spending import CapUse
 from deploy.devnet.truth import BlockTruth
-from tests.unit.devnet.runs import evidence, margins, service, starts, toy, truths
+from tests.unit.devnet.runs import (
+    TRIES,
+    evidence,
+    margins,
+    service,
+    starts,
+    through,
+    toy,
+    truths,
+)
 
 
 PROMISED = (
@@ -36,6 +47,32 @@ def test_bad_debt_is_what_was_paid_socialised_and_left() -> None:
     assert document(evidence())["bad_debt_usd"] == 123.0
 
 
+def test_the_document_says_what_went_through_the_executor_and_what_the_guard_refused() -> None:
+    told = document(evidence())
+    assert told["through_executor"] == {
+        "sent": 3,
+        "included": 2,
+        "reverted": 1,
+        "by_function": {"advancedBid": 3},
+    }
+    assert told["guard_refusals"] == {
+        "before_sending": {"EX_GainTooSmall": 2},
+        "on_chain": {"EX_ConditionFailed: spot price": 1},
+    }
+    assert told["caps"]["day_wei_max"] == {
+        "configured_wei": 100,
+        "reserved_wei": 0,
+        "settled_wei": 100,
+    }
+    assert told["executor"]["owner"] != told["executor"]["address"]
+    assert told["payout"]["slices"] == 3
+
+
+def taken_by(way: str, how: str) -> Payout:
+    """A payout in which one way out ends so."""
+    return Payout(accounts=6, slices=3, worth_usd=1_000.0, tries={**TRIES, way: how})
+
+
 # Account 100 is left alone for two blocks.
 ABANDONED = [*truths()[:2], BlockTruth(11, (100,), 1)]
 SPOILED: list[tuple[str, dict[str, Any]]] = [
@@ -52,6 +89,21 @@ SPOILED: list[tuple[str, dict[str, Any]]] = [
     ("margin error <= 1e-08", {"margins": margins(compared=0)}),
     ("reverting views are exactly the no-trade set", {"margins": margins(unequal=(3,))}),
     ("every account is margined", {"margins": margins(missing=(3,))}),
+    ("every bid goes through the executor contract", {"service": service(bids_direct=1)}),
+    ("every bid goes through the executor contract", {"service": service(through_executor={})}),
+    (
+        "every cap is set and holds",
+        {"through": through(caps={"day_wei_max": CapUse(100, 1, 100)})},
+    ),
+    ("every cap is set and holds", {"through": through(caps={})}),
+    (
+        "only the cold owner can take what was bought",
+        {"through": through(payout=taken_by("lane execute", "taken"))},
+    ),
+    (
+        "only the cold owner can take what was bought",
+        {"through": through(payout=taken_by("owner administer", "EX_NotOwner"))},
+    ),
     ("no toy: auctions_started >= 20", {"starts": starts()[:19]}),
     (
         "no toy: insolvent_starts >= 1",
