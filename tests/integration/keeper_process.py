@@ -119,6 +119,13 @@ class KeeperProcess:
         return self._process is not None and self._process.is_alive()
 
     @property
+    def pid(self) -> int:
+        """Its process id, of this start."""
+        assert self._process is not None
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
     def log(self) -> Path:
         """Where this start's lines are."""
         return self.config.with_suffix(f".{self.starts}.jsonl")
@@ -194,10 +201,10 @@ class KeeperProcess:
         return next((line for line in about if line["hash"] == block_hash), {})
 
     def _all_told(self) -> bool:
-        """Tell it of the run since the newest snapshot: what was decided before is not repeated."""
+        """Tell it of the run begun last: what was decided before that is not repeated."""
         asked = 0
         for line in self.lines():
-            if line["event"] == "snapshot_taken":
+            if line["event"] in ("snapshot_taken", "state_loaded"):
                 asked = 0
             elif line["event"] == "block":
                 asked += line["commands"]
@@ -216,12 +223,18 @@ class KeeperProcess:
 def recorded(journals: Sequence[Path], kinds: Sequence[str]) -> list[dict[str, Any]]:
     """Return journals' events of these kinds, in order: kind and fields."""
     found = []
-    for path in journals:
+    for path in (file for journal in journals for file in _files(journal)):
         for line in _whole_lines(path):
             entry = json.loads(line).get("entry")
             if entry is not None and entry["event"] in kinds:
                 found.append({"kind": entry["event"], **entry["with"]})
     return found
+
+
+def _files(journal: Path) -> list[Path]:
+    """Return all files of the run whose first file this is, in order."""
+    run = journal.name.removesuffix(".0001.jsonl")
+    return sorted(journal.parent.glob(f"{run}.*.jsonl"))
 
 
 def _whole_lines(path: Path) -> list[str]:
@@ -244,7 +257,10 @@ def _keeper(arguments: Sequence[str], log: str, parent: int) -> None:
     sys.stdout, sys.stderr = os.fdopen(1, "w", 1), os.fdopen(2, "w", 1)
     warnings.resetwarnings()
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    sys.exit(main(arguments))
+    code = main(arguments)
+    # Whoever forked us flushes these last, and a disk that is full must not change the code.
+    sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115 - it lasts as long as we
+    sys.exit(code)
 
 
 def _end_with(parent: int) -> None:

@@ -28,6 +28,7 @@ from keeper.protocols.derive.snapshot import take
 from keeper.runtime.clock import SystemClock
 from keeper.runtime.replay import ReplayCounts, replay
 from tests.integration.keeper_process import KeeperProcess, free_port, write_toml
+from tests.integration.leave import give_leave
 
 
 WEALTH_WEI = 10**22
@@ -104,13 +105,20 @@ class KeeperStand:
             self.lane(index)
         names = [book.underlying for book in self.venue.books]
         return {
-            "keeper": {"mode": mode, "data_dir": str(self.folder / "data"), "tick_ms": 250},
+            "keeper": {
+                "mode": mode,
+                "data_dir": str(self.folder / "data"),
+                "tick_ms": 250,
+                "save_blocks": 0,  # a test that restarts warm says so
+            },
+            "halt": {"gap_s": 0},  # hours pass between two blocks here, and no chain stood still
             "chain": {
                 "chain_id": 31_337,
                 "watch_url": self.node.ws_url,
                 "send_urls": [self.node.url],
                 "block_time_ms": 10_000,
                 "poll_interval_ms": 100,
+                "clock_skew_s_max": 0,  # the node lives in a time of its own
             },
             "venues": {
                 "derive": {
@@ -130,8 +138,12 @@ class KeeperStand:
         }
 
     def process(self, document: dict[str, Any]) -> KeeperProcess:
-        """Return a keeper of this configuration, not started yet; it ends with the rig."""
+        """Return a keeper of this configuration, not started yet; it ends with the rig.
+
+        In mode "live" it has its activation already.
+        """
         config = write_toml(self.folder / f"keeper{len(self.keepers)}.toml", document)
+        give_leave(config, self.node.url)
         data_dir = Path(document["keeper"]["data_dir"])
         made = KeeperProcess(config, data_dir, document["telemetry"]["listen_port"])
         self.keepers.append(made)

@@ -7,7 +7,9 @@ itself says how often each account was acted on.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from coincurve import PrivateKey
 
@@ -40,6 +42,20 @@ FAST = ExecutionParameters(
 )
 
 
+@dataclass
+class Behind:
+    """A node as the executor's tests want one, with something between it and the keeper."""
+
+    node: Node
+    ws_url: str
+
+    def call(self, method: str, *params: Any) -> Any:
+        return self.node.call(method, *params)
+
+
+Chain = Node | Behind
+
+
 def secret(number: int) -> bytes:
     return bytes([number]) * 32
 
@@ -54,13 +70,13 @@ def prepare(node: Node, lanes: int) -> list[str]:
     return addresses
 
 
-def counted(node: Node, account: int) -> int:
+def counted(node: Chain, account: int) -> int:
     """Return how often the chain saw an action for an account."""
     return int(node.call("eth_getStorageAt", COUNTER, hex(account), "latest"), 16)
 
 
 def command(
-    node: Node,
+    node: Chain,
     identifier: int,
     account: int | None = None,
     *,
@@ -118,28 +134,33 @@ class Told:
 
 @asynccontextmanager
 async def executor(
-    node: Node,
+    node: Chain,
     ledger_file: Path,
     lanes: int = 1,
     parameters: ExecutionParameters = FAST,
     caps: CapParameters | None = None,
     point: Point = no_point,
+    **around: Any,
 ) -> AsyncIterator[tuple[LaneExecutor, Told]]:
-    """Run an executor on the node until the block ends; recovered when it is entered."""
+    """Run an executor on the node until the block ends; recovered when it is entered.
+
+    `around` takes the place of what `Surroundings` is given here: routes, witnesses, doubts.
+    """
     told = Told()
     ledger = await Ledger.open(ledger_file, CHAIN_ID, caps or CapParameters())
     try:
         async with RpcSocket("node", node.ws_url, SystemClock()) as rpc:
             signers = [LocalSigner(secret(n + 1), CHAIN_ID, [COUNTER]) for n in range(lanes)]
-            around = Surroundings(
-                rpc=rpc,
-                witnesses=[],
-                routes=[PublicRoute(rpc)],
-                reason=lambda venue, data: f"{venue}:{data}",
-                clock=SystemClock(),
-                report=told.report,
-            )
-            executing = LaneExecutor(CHAIN_ID, around, ledger, signers, parameters, point)
+            given: dict[str, Any] = {
+                "rpc": rpc,
+                "witnesses": [],
+                "routes": [PublicRoute(rpc)],
+                "reason": lambda venue, data: f"{venue}:{data}",
+                "clock": SystemClock(),
+                "report": told.report,
+            }
+            surroundings = Surroundings(**given | around)
+            executing = LaneExecutor(CHAIN_ID, surroundings, ledger, signers, parameters, point)
             task = asyncio.create_task(executing.run(told.post))
             try:
                 await told.until(lambda: len(told.events) >= lanes or task.done())
@@ -153,13 +174,13 @@ async def executor(
         await ledger.close()
 
 
-def mine(node: Node, executing: LaneExecutor) -> int:
+def mine(node: Chain, executing: LaneExecutor) -> int:
     """Mine a block and tell the executor; return its number."""
     node.call("evm_mine")
     return tell(node, executing)
 
 
-def tell(node: Node, executing: LaneExecutor) -> int:
+def tell(node: Chain, executing: LaneExecutor) -> int:
     """Tell the executor of the node's head; return its number."""
     head = node.call("eth_getBlockByNumber", "latest", False)
     executing.on_block(int(head["number"], 16), head["hash"])

@@ -50,7 +50,7 @@ async def test_row_07_missed_heads_are_filled_from_the_parents(chain: Node, nth:
 
 
 @pytest.mark.parametrize("guarded", [True, False])
-async def test_row_07_logs_missing_against_the_bloom_are_found(
+async def test_row_07_empty_getlogs_with_bloom_hit_retried_until_found(
     chain: Node, guarded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not guarded:
@@ -94,10 +94,10 @@ async def test_row_08_duplicated_heads_and_logs_count_once(chain: Node) -> None:
         assert len(link.events) == 6
 
 
-async def test_row_09_heads_and_logs_out_of_order_are_put_in_order(chain: Node) -> None:
+async def test_row_09_log_before_head_and_dup_are_put_in_order(chain: Node) -> None:
     async with rpc_proxy(chain.url) as proxy, linked(chain, proxy.ws_url) as link:
-        proxy.notes = [reordering(3)]
-        proxy.rules = [rewriting("eth_getLogs", lambda logs: logs[::-1])]
+        proxy.notes = [duplicating, reordering(3)]
+        proxy.rules = [rewriting("eth_getLogs", lambda logs: logs[::-1] + logs)]
         for _ in range(9):
             await asyncio.to_thread(mine, chain)
         await link.caught_up(chain)

@@ -144,9 +144,7 @@ QUIET = HeadsConfig(
 
 
 @pytest.mark.parametrize("watched", [True, False])
-async def test_row_03_a_half_open_socket_is_noticed_in_three_blocks(
-    chain: Node, watched: bool
-) -> None:
+async def test_row_03_half_open_detected_in_3_blocks(chain: Node, watched: bool) -> None:
     heads = HEADS if watched else QUIET
     limits = TransportLimits(heartbeat_s=5.0 if watched else 60.0)
     async with (
@@ -173,7 +171,7 @@ async def test_row_03_a_half_open_socket_is_noticed_in_three_blocks(
         assert not link.rewinds
 
 
-async def test_row_04_the_only_endpoint_on_a_wrong_chain_ends_the_run(chain: Node) -> None:
+async def test_row_04_wrong_chain_at_runtime_ends_the_run_of_the_only_endpoint(chain: Node) -> None:
     async with pool_linked(chain, [chain.ws_url], probe_interval_ms=50) as link:
         await asyncio.to_thread(chain.call, "anvil_setChainId", 7)
         with pytest.raises(ChainMismatch, match="expected 31337, was 7") as raised:

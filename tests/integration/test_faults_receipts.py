@@ -1,7 +1,6 @@
 """Rows 43 and 44 of the fault matrix: receipts that say nothing, and receipts that say too much."""
 
 import asyncio
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 
 from deploy.devnet.node import Node, NodeOptions
 from keeper.domain.events import CommandSent, TransactionDropped, TransactionIncluded
-from tests.integration.lane_world import command, counted, executor, prepare
+from tests.integration.lane_world import Behind, command, counted, executor, prepare
 from tests.integration.lane_world import mine as mine_and_tell
 from tests.unit.chain.scripted_node import until
 from tests.world.rpc_proxy import Call, Onward, Reply, rpc_proxy
@@ -17,17 +16,6 @@ from tests.world.rpc_rules import refusing, rewriting
 
 
 pytestmark = pytest.mark.node
-
-
-@dataclass
-class Behind:
-    """A node as `lane_world` wants one, with something between."""
-
-    node: Node
-    ws_url: str
-
-    def call(self, method: str, *params: Any) -> Any:
-        return self.node.call(method, *params)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +32,7 @@ async def test_row_43_a_receipt_that_is_not_there_yet_is_unknown_and_never_a_los
     with Node(NodeOptions(mining=False)) as node:
         await asyncio.to_thread(prepare, node, 1)
         async with rpc_proxy(node.url) as proxy:
-            world: Any = Behind(node, proxy.ws_url)
+            world = Behind(node, proxy.ws_url)
             async with executor(world, tmp_path / "ledger") as (executing, told):
                 executing.submit([command(node, 1)])
                 await told.until(lambda: bool(told.of(CommandSent)))
@@ -74,7 +62,7 @@ async def test_row_44_a_preconfirmation_is_no_inclusion(tmp_path: Path) -> None:
         await asyncio.to_thread(prepare, node, 1)
         async with rpc_proxy(node.url) as proxy:
             proxy.rules = [preconfirm]
-            world: Any = Behind(node, proxy.ws_url)
+            world = Behind(node, proxy.ws_url)
             async with executor(world, tmp_path / "ledger") as (executing, told):
                 executing.submit([command(node, 1)])
                 await told.until(lambda: bool(told.of(CommandSent)))

@@ -9,13 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy.devnet.driver import Driver
 from deploy.devnet.node import Node, NodeOptions
-from deploy.devnet.parameters import wad
-from deploy.devnet.scene import GENESIS_S, Scene
-from deploy.devnet.venue import SeedAccount
+from deploy.devnet.scene import GENESIS_S
 from keeper.config import load
-from tests.integration.keeper_process import KeeperProcess, recorded, wait_for
+from tests.integration.crash_world import Crash
+from tests.integration.keeper_process import recorded, wait_for
 from tests.integration.keeper_rig import SHORT_VENUE, Rig, rig_in
 from tests.integration.keeper_stand import KeeperStand, replay_of
 
@@ -187,30 +185,6 @@ def test_whatever_is_taken_away_every_breach_is_started_once(
         rig.replayed(keeper)
 
 
-class Crash(KeeperStand):
-    """The demo's market, small, with one keeper on it."""
-
-    BLOCKS = 40
-
-    def __init__(self, node: Node, folder: Path) -> None:
-        self.node, self.folder, self.keepers = node, folder, []
-        self.driver = Driver(node, Scene(seed=3, accounts=60, blocks=self.BLOCKS))
-        self.driver.prepare()
-        lane, cash = self.lane(), self.driver.venue.core.cash.address
-        plans = [
-            SeedAccount(lane, book.manager.address, ((cash, 0, wad("500000")),))
-            for book in self.driver.venue.books
-            for _ in range(4)
-        ]
-        self.bidders = self.driver.open_accounts(plans)
-        self.driver.idle()
-        self.venue = self.driver.venue
-
-    def play(self, keeper: KeeperProcess) -> dict[str, object]:
-        self.driver.step()
-        return keeper.block(self.head["hash"])
-
-
 def test_after_a_crash_with_auctions_and_bids_our_state_is_the_chains(tmp_path: Path) -> None:
     with Node(NodeOptions(mining=False, timestamp=GENESIS_S)) as node:
         stand = Crash(node, tmp_path)
@@ -226,8 +200,10 @@ def test_after_a_crash_with_auctions_and_bids_our_state_is_the_chains(tmp_path: 
             assert {bid["bidderId"] for bid in bids} <= set(stand.bidders)
             assert len(bids) >= 2
             assert stand.apart(keeper) == []
-            reverted = [each["reason"] for each in keeper.events("TransactionReverted")]
-            assert len(reverted) <= len(starts) // 4, reverted
+            reasons = [each["reason"] for each in keeper.events("TransactionReverted")]
+            # A price that ran away from a bid is what its limit is for, however often it happens.
+            reverted = [each for each in reasons if each != "DA_PriceLimitExceeded"]
+            assert len(reverted) <= len(starts) // 4, reasons
             assert keeper.stop() == 0
             counts, _ = stand.replayed(keeper)
             assert counts.commands >= len(starts) + len(bids)

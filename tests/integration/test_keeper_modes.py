@@ -167,7 +167,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-def test_a_wrong_start_is_refused_with_its_key_value_and_cure(
+def test_row_38_a_wrong_start_is_refused_with_its_key_value_and_cure(
     rig: Rig, capsys: pytest.CaptureFixture[str], case: str
 ) -> None:
     where, value, code, words = REFUSALS[case]
@@ -183,7 +183,7 @@ def test_a_wrong_start_is_refused_with_its_key_value_and_cure(
     assert nothing_sent(rig)
 
 
-def test_a_key_that_others_may_read_is_refused(
+def test_row_37_key_mode_0644_refused_by_check_and_by_a_start(
     rig: Rig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keeper = rig.process(rig.document())

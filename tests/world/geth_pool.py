@@ -14,7 +14,7 @@ import rlp
 from eth_account import Account
 from eth_hash.auto import keccak
 
-from tests.world.rpc_proxy import Call, Onward, Reply
+from tests.world.rpc_proxy import Call, Onward, Reply, Rule
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class PoolLimits:
     price_bump_percent: int = 10
     fee_cap_wei: int = 10**18
     bytes_max: int = 128 * 1024
+    gas_max: int = 2**24  # EIP-7825, since Osaka
 
 
 class PoolRefused(Exception):
@@ -123,6 +124,9 @@ class GethPool:
     def _check(self, fresh: Pooled, sender: Holder) -> None:
         if len(fresh.raw) // 2 - 1 > self.limits.bytes_max:
             raise PoolRefused("oversized data")
+        if fresh.gas > self.limits.gas_max:
+            most = f"(cap: {self.limits.gas_max}, tx: {fresh.gas})"
+            raise PoolRefused(f"transaction gas limit too high {most}")
         if fresh.tip > fresh.cap:
             raise PoolRefused("max priority fee per gas higher than max fee per gas")
         if fresh.tip < 1:
@@ -192,6 +196,26 @@ def read(raw: str) -> Pooled:
 Asking = Callable[[Call], Awaitable[Reply]]
 
 
+def gapless(ask: Asking, words: str, code: int = -32000) -> Rule:
+    """A node without a queue, as a rule: refuses what is not the sender's next, in `words`.
+
+    `{tx}` and `{state}` in them are the nonces, as Arbitrum's sequencer and Nethermind tell them.
+    """
+
+    async def rule(call: Call, onward: Onward) -> Reply:
+        if call.method != "eth_sendRawTransaction":
+            return await onward(call)
+        fresh = read(call.params[0])
+        count = await ask(Call("eth_getTransactionCount", [fresh.sender, "pending"]))
+        state = int(count["result"], 16)
+        if fresh.nonce <= state:
+            return await onward(call)
+        message = words.format(tx=fresh.nonce, state=state)
+        return {"error": {"code": code, "message": message}}
+
+    return rule
+
+
 class GethRules:
     """The pool as a rule of a proxy: put `rules = [GethRules(proxy.forward)]` on it.
 
@@ -224,6 +248,10 @@ class GethRules:
             state = await self._account(sender)
             return {"result": hex(state.nonce + len(self.pool.executable(sender, state.nonce)))}
         return reply
+
+    async def reach(self, call: Call) -> Reply:
+        """Answer a call by the pool and the node behind it, past all other rules."""
+        return await self(call, self._ask)
 
     async def refresh(self) -> None:
         """Follow the chain, and give the node what it could include and does not have."""

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from eth_hash.auto import keccak
+
 from tests.world.rpc_proxy import Call, NoteRule, Onward, Reply, Rule
 
 
@@ -28,6 +30,21 @@ def refusing(method: str, code: int, message: str, times: int | None = None) -> 
             return await onward(call)
         left[0] = None if left[0] is None else left[0] - 1
         return {"error": {"code": code, "message": message}}
+
+    return rule
+
+
+def forgetting(heard: list[str]) -> Rule:
+    """Say yes to raw transactions, by their hash, and keep them from the node; `heard` gets them.
+
+    A yes is not "in the pool": a node may answer so for what it throws away a moment later.
+    """
+
+    async def rule(call: Call, onward: Onward) -> Reply:
+        if call.method != "eth_sendRawTransaction":
+            return await onward(call)
+        heard.append(call.params[0])
+        return {"result": "0x" + keccak(bytes.fromhex(call.params[0][2:])).hex()}
 
     return rule
 

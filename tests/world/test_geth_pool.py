@@ -64,6 +64,7 @@ def test_a_replacement_needs_both_fields_ten_percent_higher(
         (pooled(nonce=1, tip=0), RICH, "transaction underpriced"),
         (pooled(nonce=1, cap=10**14), RICH, r"tx fee \(2.10 ether\) exceeds the configured cap"),
         (replace(pooled(nonce=1), raw="0x" + "00" * 131_073), RICH, "oversized data"),
+        (replace(pooled(nonce=1), gas=2**24 + 1), RICH, r"gas limit too high \(cap: 16777216, "),
         (pooled(nonce=2), replace(RICH, delegated=True), "gapped-nonce tx from delegated"),
     ],
 )
