@@ -5,11 +5,11 @@ the machine is not alone. A peer that is missing leaves its row null and says wh
 """
 
 import argparse
+import asyncio
 import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +17,24 @@ from deploy.devnet.artifacts import ArtifactError
 from deploy.devnet.node import NodeError
 from keeper.margin.kernel import THREADS
 from keeper.margin.kernel_warm import warm
-from tests.performance import book_figures, chain_peer, stress_peers
+from tests.performance import (
+    book_figures,
+    chain_bench,
+    chain_peer,
+    exec_bench,
+    head_bench,
+    state_bench,
+    stress_peers,
+)
 from tests.performance.market_book import measured, within
 from tests.performance.stopwatch import machine
+from tests.performance.table import GOALS, Row, judged
 
 
 REPORT = Path("build/bench.json")
 ACCOUNTS = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the table; figure None where it could not be taken, `least`: less is better."""
-
-    key: str
-    figure: float | None
-    reach: float
-    unit: str
-    peer: str
-    least: bool = True
-    note: str = ""
-
-    @property
-    def verdict(self) -> str:
-        """Return whether the figure reaches its target."""
-        if self.figure is None:
-            return "null"
-        met = self.figure <= self.reach if self.least else self.figure >= self.reach
-        return "met" if met else "NOT met"
+# Each is given a folder and returns figures: (name, value, unit).
+OTHERS = (chain_bench.rows, exec_bench.rows, head_bench.rows, state_bench.rows)
 
 
 def rows(found: dict[str, Any]) -> list[Row]:
@@ -119,16 +109,9 @@ def table(found: dict[str, Any], lines: list[Row]) -> str:
         f"Python {about['python']}, numpy {about['numpy']}; {found['threads']} threads, medians",
         shape,
         "",
-        f"{'key':30} {'figure':>10}      {'reach':>8}  {'':8} against",
+        f"{'key':34} {'figure':>10} {'':9}{'reach':>9}  {'':8} against",
     ]
-    for row in lines:
-        figure = "null" if row.figure is None else f"{row.figure:,.2f}"
-        sign = "<=" if row.least else ">="
-        head.append(
-            f"{row.key:30} {figure:>10} {row.unit:4}{sign} {row.reach:>6,.4g}  {row.verdict:8} "
-            f"{row.peer}{'; ' + row.note if row.note else ''}"
-        )
-    return "\n".join(head)
+    return "\n".join([*head, *(row.line() for row in lines)])
 
 
 def measure(*, chain: bool) -> dict[str, Any]:
@@ -165,21 +148,31 @@ def _chain(sample: book_figures.Measured) -> dict[str, Any]:
         return {"note": f"no node: {error}"}
 
 
+def others() -> list[Row]:
+    """Return the rows of the link, of execution and of state, each measured in its own world."""
+    lines: list[Row] = []
+    for rows_of in OTHERS:
+        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+            try:
+                lines += judged(asyncio.run(rows_of(Path(folder))), GOALS)
+            except (NodeError, ArtifactError, FileNotFoundError) as error:
+                name = rows_of.__module__.rpartition(".")[2]
+                lines.append(Row(name, None, None, "", "-", note=f"no node: {error}"))
+    return lines
+
+
 def main() -> int:
     """Measure, print, write; the exit status does not judge: figures depend on the machine."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--no-chain", action="store_true", help="leave the local node out")
-    found = measure(chain=not parser.parse_args().no_chain)
+    parser.add_argument(
+        "--no-chain", dest="chain", action="store_false", help="margin only, without a local node"
+    )
+    alone = parser.parse_args()
+    found = measure(chain=alone.chain)
     lines = rows(found)
-    found["table"] = {
-        row.key: {
-            "figure": row.figure,
-            "reach": row.reach,
-            "unit": row.unit,
-            "verdict": row.verdict,
-        }
-        for row in lines
-    }
+    if alone.chain:
+        lines += others()
+    found["table"] = {row.key: row.document() for row in lines}
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(json.dumps(found, indent=2) + "\n")
     print(table(found, lines))

@@ -12,13 +12,15 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 from coincurve import PrivateKey
 
 from deploy.devnet.node import Node, NodeOptions
+from keeper.chain.preflight import Preflight, PreflightParameters
 from keeper.chain.signer import CHECK_SECRET, CHECK_TRANSACTION, Transaction, sign_with
+from keeper.chain.websocket import RpcSocket
 from keeper.domain.events import CommandCommitted, CommandSent, TransactionIncluded
+from keeper.runtime.clock import SystemClock
 from tests.integration.lane_world import (
     CHAIN_ID,
     COUNTER,
@@ -28,17 +30,11 @@ from tests.integration.lane_world import (
     prepare,
     secret,
 )
+from tests.performance.stopwatch import p99
+from tests.performance.table import GOALS, Figure, judged
 
 
-class Row(NamedTuple):
-    """One figure: a dotted name, a number and its unit."""
-
-    name: str
-    value: float
-    unit: str
-
-
-def signing() -> list[Row]:
+def signing() -> list[Figure]:
     """Return the median and p99 of signing one EIP-1559 transaction."""
     key = PrivateKey(CHECK_SECRET)
     times = []
@@ -46,14 +42,13 @@ def signing() -> list[Row]:
         began = time.perf_counter_ns()
         sign_with(key, CHECK_TRANSACTION)
         times.append((time.perf_counter_ns() - began) / 1_000)
-    times.sort()
     return [
-        Row("exec.sign.p50", statistics.median(times), "us"),
-        Row("exec.sign.p99", times[int(len(times) * 0.99)], "us"),
+        Figure("exec.sign.p50", statistics.median(times), "us"),
+        Figure("exec.sign.p99", p99(times), "us"),
     ]
 
 
-async def committing(folder: Path, rounds: int = 20) -> list[Row]:
+async def committing(folder: Path, rounds: int = 20) -> list[Figure]:
     """Return proposal → committed (trial, signing and fsync included), 16 breaches at once."""
     first: list[float] = []
     last: list[float] = []
@@ -72,14 +67,33 @@ async def committing(folder: Path, rounds: int = 20) -> list[Row]:
                 mine(node, executing)
                 await told.until(lambda n=goal: len(told.of(TransactionIncluded)) >= n)
     return [
-        Row("exec.committed.first.p50", statistics.median(first), "ms"),
-        Row("exec.committed.first.p99", sorted(first)[int(len(first) * 0.99)], "ms"),
-        Row("exec.committed.sixteenth.p50", statistics.median(last), "ms"),
-        Row("exec.committed.sixteenth.p99", sorted(last)[int(len(last) * 0.99)], "ms"),
+        Figure("exec.committed.first.p50", statistics.median(first), "ms"),
+        Figure("exec.committed.first.p99", p99(first), "ms"),
+        Figure("exec.committed.sixteenth.p50", statistics.median(last), "ms"),
+        Figure("exec.committed.sixteenth.p99", p99(last), "ms"),
     ]
 
 
-async def landing(folder: Path, accounts: int, lanes: int) -> list[Row]:
+async def trying(rounds: int = 200) -> list[Figure]:
+    """Return what the trial of one command takes: `eth_call` at the decided hash, on a node."""
+    taken: list[float] = []
+    with Node(NodeOptions(mining=False)) as node:
+        (lane,) = prepare(node, 1)
+        async with RpcSocket("node", node.ws_url, SystemClock()) as rpc:
+            preflight = Preflight(rpc, lambda _, data: data, PreflightParameters())
+            tried = command(node, 1)
+            for _ in range(rounds):
+                began = time.perf_counter()
+                (verdict,) = await preflight.check([tried], [lane])
+                taken.append((time.perf_counter() - began) * 1_000)
+                assert verdict.reason is None
+    return [
+        Figure("exec.preflight.p50", statistics.median(taken), "ms"),
+        Figure("exec.preflight.p99", p99(taken), "ms"),
+    ]
+
+
+async def landing(folder: Path, accounts: int, lanes: int) -> list[Figure]:
     """Return how many of the breaches of one block land in the next, 1 s later."""
     with Node(NodeOptions(mining=False)) as node:
         prepare(node, lanes)
@@ -95,12 +109,12 @@ async def landing(folder: Path, accounts: int, lanes: int) -> list[Row]:
             number = mine(node, run)
             block = node.call("eth_getBlockByNumber", hex(number), False)
             return [
-                Row(f"{name}.landed", len(block["transactions"]), "accounts"),
-                Row(f"{name}.all_sent", sent_ms, "ms"),
+                Figure(f"{name}.landed", len(block["transactions"]), "accounts"),
+                Figure(f"{name}.all_sent", sent_ms, "ms"),
             ]
 
 
-def naive(accounts: int = 16, blocks: int = 3) -> list[Row]:
+def naive(accounts: int = 16, blocks: int = 3) -> list[Figure]:
     """Return how many a sender lands that waits for each receipt, with 1 s blocks."""
     with Node(NodeOptions(mining=False)) as node:
         prepare(node, 1)
@@ -116,14 +130,15 @@ def naive(accounts: int = 16, blocks: int = 3) -> list[Row]:
             node.call("evm_mine")  # the block that it waits for; its time is one block
             landed += node.call("eth_getTransactionReceipt", signed.hash) is not None
         return [
-            Row("exec.naive.landed_next_block", min(landed, 1), "accounts"),
-            Row(f"exec.naive.landed_{blocks}_blocks", landed, "accounts"),
+            Figure("exec.naive.landed_next_block", min(landed, 1), "accounts"),
+            Figure(f"exec.naive.landed_{blocks}_blocks", landed, "accounts"),
         ]
 
 
-async def rows(folder: Path) -> list[Row]:
-    """Return every `exec.*` row."""
+async def rows(folder: Path) -> list[Figure]:
+    """Return every `exec.*` row but those of `head_bench`."""
     found = signing()
+    found += await trying()
     found += await committing(folder)
     found += await landing(folder, 50, 4)
     found += await landing(folder, 16, 1)
@@ -132,5 +147,5 @@ async def rows(folder: Path) -> list[Row]:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="exec-") as place:
-        for row in asyncio.run(rows(Path(place))):
-            print(f"{row.name:40} {row.value:10.2f} {row.unit}")
+        for row in judged(asyncio.run(rows(Path(place))), GOALS):
+            print(row.line())

@@ -4,7 +4,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +55,8 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": np.__version__,
     }
+
+
+def p99(times: Sequence[float]) -> float:
+    """Return the 99th percentile: of fewer than a hundred, the last but none."""
+    return sorted(times)[min(len(times) - 1, int(len(times) * 0.99))]
