@@ -12,12 +12,15 @@ PACE ?= 1.0
 SEEDS ?= 100
 FIRST ?= 1
 RUNS ?= 100
+CONFIG ?= config.toml
+SECONDS ?= 1800
+PULLS ?= 5
 
 # Float results of numpy differ by one ulp between CPU paths; the journal's digests do not, but
 # recorded floats are compared, so every run of ours takes the same path.
 export NPY_DISABLE_CPU_FEATURES ?= X86_V4 AVX512_ICL AVX512_SPR
 
-.PHONY: help setup demo test check bench simulate golden contracts kill9 clean
+.PHONY: help setup demo drill test check bench simulate golden contracts kill9 plugs soak clean
 
 help: ## Show this list
 	@grep -hE '^[a-z_]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -46,6 +49,9 @@ contracts: setup ## Compile the development venue's contracts
 demo: contracts ## Crash a market on a local node and watch the keeper keep it solvent
 	$(BIN)/python -m deploy.devnet.demo --seed $(SEED) --accounts $(ACCOUNTS) --blocks $(BLOCKS) --pace $(PACE)
 
+drill: setup ## Run the whole path on a fork of the endpoint of CONFIG
+	$(BIN)/keeper drill -c $(CONFIG) --anvil "$$($(BIN)/python -c 'from deploy.devnet.node import find_anvil; print(find_anvil())')"
+
 test: contracts ## Run every test, and the checks
 	$(MAKE) check
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -70,6 +76,12 @@ simulate: setup ## Deterministic simulation (SEEDS, FIRST)
 
 kill9: contracts ## Kill the sender at random places (RUNS kills) and judge by the chain
 	$(BIN)/python -m tests.kill9 --kills $(RUNS)
+
+plugs: contracts ## Pull plugs while a market crashes (PULLS runs of each) and judge by the chain
+	$(BIN)/python -m tests.integration.plugs --runs $(PULLS)
+
+soak: setup ## A keeper at 1,000 logs a block for SECONDS; its memory must not grow
+	$(BIN)/python -m tests.soak --seconds $(SECONDS)
 
 clean: ## Remove what was built, keep what was installed
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,10 +8,29 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from keeper.domain.effects import Call, Notice
-from keeper.domain.events import BlockSealed, Log
+from keeper.domain.events import (
+    BlockSealed,
+    CommandRefused,
+    Log,
+    OracleUpdated,
+    PayloadReceived,
+    RoundObserved,
+)
 from keeper.domain.units import AccountId, Address
 from keeper.liquidation.strategy import Bidder, Opportunity, Proposal
 from keeper.margin.book import Book, Flags, Floats, Ints, Market, Method, Result
+
+
+# What is told to venues besides logs. None of it is state of the chain: no reorg takes it back.
+Heard = OracleUpdated | PayloadReceived | RoundObserved | CommandRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """A book's accounts, row by row, on quotes that signed data of ours would bring."""
+
+    book: Book
+    market: Market
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +42,7 @@ class VenueBook:
                which is what the chain's views show; stored plus accrued is what decides
     attention  True where something may be done even without a breach: a live auction, options
                that expired and stand unsettled
+    ahead      the same accounts on newer quotes that an action could bring; None: there are none
     """
 
     underlying: str
@@ -32,15 +52,21 @@ class VenueBook:
     method: Method
     accrued: Floats
     attention: Flags
+    ahead: Ahead | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Margined:
-    """A venue book with its results: as the chain's views show it, and as it is."""
+    """A venue book with its results: as the chain's views show it, and as it is.
+
+    `leads` is True, (account,), where `accrued` stands on the quotes ahead and not on the chain's:
+    what is done there must bring them. None: nowhere.
+    """
 
     book: VenueBook
     stored: Result
     accrued: Result
+    leads: Flags | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +76,24 @@ class Encoded:
     call: Call
     gas: int
     sender: Address | None
+
+
+class Folding(Protocol):
+    """What folds logs one by one."""
+
+    def decode(self, log: Log) -> object | None:
+        """Return the log as an event, None where it moves nothing; raises UndecodableLog."""
+
+    def fold(self, event: Any, block: BlockSealed) -> None:
+        """Write an event."""
+
+
+def fold_each(folding: Folding, logs: Sequence[Log], block: BlockSealed) -> None:
+    """Decode and fold logs one by one; raises UndecodableLog for the first that does not fit."""
+    for log in logs:
+        event = folding.decode(log)
+        if event is not None:
+            folding.fold(event, block)
 
 
 class Venue(Protocol):
@@ -74,6 +118,15 @@ class Venue(Protocol):
     def fold(self, event: Any, block: BlockSealed) -> None:
         """Write an event to the tables, through the undo log only."""
 
+    def fold_logs(self, logs: Sequence[Log], block: BlockSealed) -> None:
+        """Decode and fold a block's logs of ours; the same as one by one, in order.
+
+        Raises UndecodableLog for the first that does not fit: all before it are folded, none after.
+        """
+
+    def hear(self, event: Heard) -> None:
+        """Take note of what is told besides logs: prices, signed data, rounds, refusals."""
+
     def accrue(self, timestamp: int) -> None:
         """Move what time alone moves to `timestamp`: derived values only, never the tables."""
 
@@ -97,6 +150,9 @@ class Venue(Protocol):
 
     def quotes(self) -> tuple[tuple[str, str], ...]:
         """Return (required quote, OK/STALE/SUSPECT/HALTED) at the accrued timestamp."""
+
+    def quote_ages(self) -> tuple[tuple[str, float], ...]:
+        """Return (required quote, age over heartbeat); one that never grows old is left out."""
 
     def notices(self) -> Sequence[Notice]:
         """Return and forget what folding found worth telling."""

@@ -14,11 +14,14 @@ from keeper import __version__
 from keeper.config import Config
 from keeper.domain.errors import ConfigError, MalformedRecord
 from keeper.domain.units import Address, Hash
+from keeper.liquidation import executor
 from keeper.liquidation.priority import ORDERS
 from keeper.liquidation.strategy import Strategy
 from keeper.machine import Machine, MachineParameters
 from keeper.margin.kernel import compiled
+from keeper.portfolio.image import Image, fill
 from keeper.portfolio.state import Portfolio
+from keeper.protocols.derive import calls
 from keeper.protocols.derive.derive import Derive
 
 
@@ -88,6 +91,11 @@ def assemble(config: Config) -> Core:
     return Core(portfolio, venues, machine)
 
 
+def meanings() -> dict[str, str]:
+    """Return what the protocols' words for reverts mean, one of `telemetry.outcomes` each."""
+    return {**executor.MEANINGS, **calls.MEANINGS}
+
+
 def load_strategy(name: str, parameters: Mapping[str, Any]) -> Strategy:
     """Return the policy named "module:Class", given its own parameters; raises ConfigError."""
     module_name, _, class_name = name.partition(":")
@@ -104,11 +112,14 @@ def load_strategy(name: str, parameters: Mapping[str, Any]) -> Strategy:
     return cast("Strategy", found(**parameters))
 
 
-def load_snapshot(core: Core, document: Mapping[str, Any]) -> tuple[int, Hash]:
-    """Write a snapshot of all venues into the empty tables; return the block it is of.
+def load_snapshot(core: Core, document: Mapping[str, Any] | Image) -> tuple[int, Hash]:
+    """Write a snapshot of all venues, or a state file, into empty tables; return its block.
 
-    Raises MalformedRecord.
+    Raises MalformedRecord, StateRefused.
     """
+    if isinstance(document, Image):
+        fill(core.portfolio, document)
+        return document.label.number, document.label.hash
     try:
         number, block = int(document["number"]), str(document["hash"])
         venues = dict(document["venues"])
@@ -130,6 +141,7 @@ def contracts(config: Config) -> list[tuple[str, Address]]:
         found += [(f"{key}.{word}", getattr(venue, word)) for word in CONTRACTS]
         found += [(f"{key}.managers[{at}]", each) for at, each in enumerate(venue.managers)]
         found += [(f"{key}.{word}", getattr(venue, word)) for word in OPTIONAL_CONTRACTS]
+    found += [(f"oracles.{each.name}.feed", each.feed) for each in config.oracles]
     return [(key, address) for key, address in found if address is not None]
 
 

@@ -1,27 +1,35 @@
 """`keeper run`: endpoints, snapshot, machine, executor and telemetry, joined and supervised.
 
-A run whose chain went further away than can be undone or caught up with begins again from a fresh
-snapshot; everything that must survive that is in the ledger.
+A run whose chain went further away than can be undone or caught up with begins again, from an
+older state file or a fresh snapshot; everything that must survive that is in the ledger.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
-from keeper.app.assembly import Core, Places, assemble, edition, load_snapshot
-from keeper.app.execution import execute, load_signers
+from keeper.app.activating import admit
+from keeper.app.assembly import Core, Places, assemble, edition, meanings
+from keeper.app.auditing import Auditor, auditor_of, watch_audit
+from keeper.app.execution import execute
+from keeper.app.keys import load_signers
+from keeper.app.link_figures import watch_link
 from keeper.app.links import Links, connect, settle_memory
-from keeper.app.snapshots import take_snapshot
+from keeper.app.oracles import oracle_sources
+from keeper.app.warm import begin
+from keeper.app.warm_keeping import Keeping, Telling
 from keeper.chain.branch import GapTooDeep
-from keeper.chain.hardening import deny_dumps
 from keeper.chain.heads import HeadFollower, HeadsConfig
 from keeper.chain.reader import NodeReader
 from keeper.chain.sender import LaneExecutor
+from keeper.chain.skew import check_skew
 from keeper.config import Config, config_digest
 from keeper.domain.effects import Effects, Notice
-from keeper.domain.errors import KeeperError
-from keeper.domain.events import BlockSealed, Entry, Event, LaneObserved, Started
+from keeper.domain.errors import KeeperError, StorageError
+from keeper.domain.events import BlockSealed, Entry, Event, LaneObserved, RulesObserved, Started
 from keeper.domain.units import Address
 from keeper.margin.kernel_warm import warm
 from keeper.ports import Clock, Executor, Header, Observer, Post, Timing
@@ -29,22 +37,35 @@ from keeper.runtime.clock import SystemClock, Ticker
 from keeper.runtime.engine import Engine
 from keeper.runtime.inbox import Inbox
 from keeper.runtime.journal import FileJournal, JournalLimits
-from keeper.runtime.supervisor import Ended, Parts, Supervisor
-from keeper.telemetry.health import Health, HealthLimits, HealthServer
+from keeper.runtime.supervisor import Ended, Parts, Service, Supervisor
+from keeper.telemetry.health import Health, HealthLimits
 from keeper.telemetry.logging import Lines
+from keeper.telemetry.memory import MemoryLimits, MemoryWatch, resident_bytes
 from keeper.telemetry.metrics import LoopLag, Metrics
+from keeper.telemetry.server import HealthServer
+
+
+class Witness(Observer, Protocol):
+    """Somebody who looks on from the first entry, and ends the run when `done` is set."""
+
+    done: asyncio.Event
 
 
 class Renewal:
-    """Asks for a run from a new snapshot: the chain is too far away, or no log says enough."""
+    """Asks for a run that begins anew: the chain is too far away, or no log says enough.
+
+    `cold` where only a fresh snapshot will do.
+    """
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
         self.reason = ""
+        self.cold = False
 
-    def ask(self, reason: str) -> None:
+    def ask(self, reason: str, *, cold: bool = True) -> None:
         """Ask; the first reason is the one told."""
         self.reason = self.reason or reason
+        self.cold = self.cold or cold
         self.asked.set()
 
 
@@ -56,22 +77,41 @@ class Telemetry:
     metrics: Metrics
     health: Health
     renewal: Renewal
+    witness: Witness | None = None
     lanes: dict[Address, str] = field(default_factory=dict)  # their states, as last told
+    listeners: list[Callable[[Entry], None]] = field(default_factory=list)
 
     def observe(self, entry: Entry, effects: Effects, timing: Timing) -> None:
         """Show an applied entry to all of them."""
         observers: tuple[Observer, ...] = (self.lines, self.metrics, self.health)
         for observer in observers:
             observer.observe(entry, effects, timing)
+        for listen in self.listeners:
+            listen(entry)
+        if self.witness is not None:
+            self.witness.observe(entry, effects, timing)
         if isinstance(entry.event, LaneObserved):
             self.health.release("recovery")  # the executor tells of lanes once it has recovered
             self._lane(entry.event)
         for notice in effects.notices:
             if notice.kind == "venue_halted":
                 self.health.hold("venue", str(dict(notice.fields).get("problem", "halted")))
+            if notice.kind in ("decisions_stopped", "decisions_resumed"):
+                self._doubted(notice)
+            if notice.kind == "look_anew":
+                self.renewal.ask(f"the chain stood still: {dict(notice.fields)}")
             if notice.kind == "rewired":
                 # A contract we never read now counts: its state and its logs are both missing.
                 self.renewal.ask(f"rewired: {dict(notice.fields)}")
+
+    def _doubted(self, notice: Notice) -> None:
+        """Keep readiness red while a venue is followed and not served."""
+        fields = dict(notice.fields)
+        what = f"decisions {fields['venue']}"
+        if notice.kind == "decisions_stopped":
+            self.health.hold(what, str(fields["reason"]))
+        else:
+            self.health.release(what)
 
     def _lane(self, lane: LaneObserved) -> None:
         """Keep readiness red while there is no lane that would take a command."""
@@ -83,7 +123,9 @@ class Telemetry:
             self.health.hold("lanes", told)
 
     def survived(self, word: str, error: KeeperError) -> None:
-        """Tell of a failure that was survived."""
+        """Tell of a failure that was survived; without its ledger a keeper is not ready."""
+        if isinstance(error, StorageError):
+            self.health.hold("ledger", error.problem)
         fields = (("error", type(error).__name__), ("problem", str(error)))
         self.lines.tell(Notice(f"{word}_failed", "warning", fields))
 
@@ -91,112 +133,171 @@ class Telemetry:
 class Heads:
     """The follower as a source, with the executor told of every head after it was posted."""
 
-    def __init__(self, follower: HeadFollower, executor: Executor, renewal: Renewal) -> None:
+    def __init__(
+        self, follower: HeadFollower, executor: Executor, renewal: Renewal, keeping: Keeping
+    ) -> None:
         self._follower = follower
         self._executor = executor
         self._renewal = renewal
+        self._keeping = keeping
 
     async def run(self, post: Post) -> None:
         """Follow until cancelled; a chain that is too far away asks for a new snapshot."""
 
         def post_and_tell(event: Event) -> None:
-            post(event)
+            post(self._keeping.admitted(event))
             if isinstance(event, BlockSealed) and isinstance(self._executor, LaneExecutor):
                 self._executor.on_block(event.number, event.hash)
 
         try:
             await self._follower.run(post_and_tell)
         except GapTooDeep as lost:
-            self._renewal.ask(str(lost))
+            # An older file may do, unless the one we began from led nowhere.
+            self._renewal.ask(str(lost), cold=not self._keeping.agreed)
             await asyncio.get_running_loop().create_future()
 
 
-async def run(config: Config) -> Ended:
+async def run(config: Config, witness: Witness | None = None) -> Ended:
     """Run a keeper until it is told to stop or must not go on; return how it ended."""
     clock = SystemClock()
-    lines = Lines(clock, config.telemetry.log_level)
+    lines = Lines(clock, config.telemetry.log_level, meanings=meanings())
     try:
         _warm(lines)
+        carried: dict[str, str] = {}
+        renewal = Renewal()
         while True:
-            ended = await _run_once(config, clock, lines)
+            cold, renewal = renewal.cold, Renewal()
+            beginning = Beginning(lines, witness, renewal, carried, cold)
+            ended = await _run_once(config, clock, beginning)
             if ended is not None:
                 return ended
     finally:
         lines.close()
 
 
-async def _run_once(config: Config, clock: Clock, lines: Lines) -> Ended | None:
-    """Run from a fresh snapshot; None where another one is needed."""
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a run is begun with, whichever of the process's it is.
+
+    `carried` are the doubts (venue, reason) of the run before: a snapshot is no audit. `cold`
+    where no state file will do.
+    """
+
+    lines: Lines
+    witness: Witness | None
+    renewal: Renewal
+    carried: dict[str, str]
+    cold: bool
+
+
+async def _run_once(config: Config, clock: Clock, beginning: Beginning) -> Ended | None:
+    """Run from a state file or a fresh snapshot; None where the run must begin anew."""
+    lines, witness, renewal = beginning.lines, beginning.witness, beginning.renewal
+    carried = beginning.carried
+    assemble(config)  # what the configuration alone refuses, before any connection
     places = Places(Path(config.keeper.data_dir))
-    core = assemble(config)
-    renewal = Renewal()
-    telemetry = Telemetry(lines, Metrics(), _health(config, clock), renewal)
-    if config.keeper.mode == "live":
-        deny_dumps()  # before the first key is read
-    # A snapshot may take minutes: what would refuse the start comes first.
-    signers = [] if config.keeper.mode == "observe" else await load_signers(config)
+    telemetry = Telemetry(lines, Metrics(meanings()), _health(config, clock), renewal, witness)
     async with AsyncExitStack() as stack:
+        # A snapshot may take minutes: what would refuse the start comes first.
+        signers = [] if config.keeper.mode == "observe" else await load_signers(config, stack)
         links = await connect(config, clock, telemetry.survived, stack)
         reader = NodeReader(links.read, config.reader)
-        taken = await take_snapshot(config, reader, places, lines)
-        load_snapshot(core, taken.document)
+        check_skew(clock, await reader.header("latest"), config.chain.clock_skew_s_max)
+        await admit(config, reader, places, signers, lines)
+        chain = _heads(config)
+        begun = await begin(
+            config, reader, places, lines, chain.gap_blocks_max, cold=beginning.cold
+        )
+        if begun is None:
+            return None
+        core = begun.core
         settle_memory()
-        follower = _follow(config, clock, links, taken.header, core)
+        follower = _follow(config, clock, links, begun.header, core)
         executor, next_id = await execute(
             config, clock, links, core, telemetry.survived, signers, stack
         )
-        heads = Heads(follower, executor, renewal)
-        journal = FileJournal(
-            places.journal,
-            f"{taken.header.number}-{clock.now_ns()}",
-            clock,
-            JournalLimits(
-                config.journal.file_bytes_max,
-                config.journal.total_bytes_max,
-                config.journal.sync_ms,
-            ),
-        )
         inbox = Inbox(clock)
-        inbox.post(Started(edition(), config_digest(config), taken.file, taken.digest, next_id))
+        telling = Telling(lines, telemetry.health, renewal.ask, renewal.asked.is_set)
+        keeping = Keeping(config, begun, reader, telling, lambda: inbox.waiting)
+        journal = _journal(config, places, f"{begun.header.number}-{clock.now_ns()}", clock)
+        inbox.post(Started(edition(), config_digest(config), begun.file, begun.digest, next_id))
+        for venue, reason in carried.items():
+            inbox.post(RulesObserved(venue, "before the new snapshot", reason))
         _watch(telemetry.metrics, journal, inbox, follower)
+        watch_link(telemetry.metrics, links.pool, follower)
+        oracles = oracle_sources(config, reader, clock, lines.tell, telemetry.metrics)
+        auditor = auditor_of(config, clock, links, core, renewal, lines.tell)
+        _listen(telemetry, auditor)
+        telemetry.listeners.append(keeping.heard)
         parts = Parts(
             inbox=inbox,
             engine=Engine(inbox, core.machine, journal, executor, telemetry, clock),
             journal=journal,
             executor=executor,
-            sources={"heads": heads, "ticker": Ticker(config.keeper.tick_ms)},
-            services={
-                "endpoints": links,
-                "health": HealthServer(
-                    telemetry.health,
-                    telemetry.metrics,
-                    clock,
-                    config.telemetry.listen_host,
-                    config.telemetry.listen_port,
-                ),
-                "loop_lag": LoopLag(telemetry.metrics, clock),
+            sources={
+                "heads": Heads(follower, executor, renewal, keeping),
+                "ticker": Ticker(config.keeper.tick_ms),
+                "audit": auditor,
+                **oracles,
             },
+            services={**_services(config, links, telemetry, clock), "state": keeping},
             tell=lines.tell,
         )
-        return await _supervise(Supervisor(parts), renewal, lines)
+        ended = await _supervise(Supervisor(parts), renewal, witness, lines)
+        if ended is not None:
+            await keeping.end(ended)
+        doubts = [(each.name, core.machine.gates.doubted(each.name)) for each in core.venues]
+        carried.clear()
+        carried.update((name, reason) for name, reason in doubts if reason is not None)
+        return ended
 
 
-async def _supervise(supervisor: Supervisor, renewal: Renewal, lines: Lines) -> Ended | None:
+async def _supervise(
+    supervisor: Supervisor, renewal: Renewal, witness: Witness | None, lines: Lines
+) -> Ended | None:
     """Run to the end; None where the run shall begin again from a new snapshot."""
 
-    async def stop_when_asked() -> None:
-        await renewal.asked.wait()
+    async def stop_after(asked: asyncio.Event) -> None:
+        await asked.wait()
         supervisor.stop()
 
-    waiting = asyncio.create_task(stop_when_asked())
+    asks = [renewal.asked, *([] if witness is None else [witness.done])]
+    waiting = [asyncio.create_task(stop_after(each)) for each in asks]
     try:
         ended = await supervisor.run()
     finally:
-        waiting.cancel()
+        for each in waiting:
+            each.cancel()
+    if witness is not None and witness.done.is_set():
+        return ended
     if not renewal.asked.is_set() or ended.exit_code != 0:
         return ended
     lines.tell(Notice("new_snapshot_needed", "warning", (("problem", renewal.reason),)))
     return None
+
+
+def _services(
+    config: Config, links: Links, telemetry: Telemetry, clock: Clock
+) -> dict[str, Service]:
+    host, port = config.telemetry.listen_host, config.telemetry.listen_port
+    return {
+        "endpoints": links,
+        "health": HealthServer(telemetry.health, telemetry.metrics, clock, host, port),
+        "loop_lag": LoopLag(telemetry.metrics, clock),
+        "memory": _memory(config, telemetry),
+    }
+
+
+def _journal(config: Config, places: Places, name: str, clock: Clock) -> FileJournal:
+    section = config.journal
+    limits = JournalLimits(section.file_bytes_max, section.total_bytes_max, section.sync_ms)
+    return FileJournal(places.journal, name, clock, limits)
+
+
+def _listen(telemetry: Telemetry, auditor: Auditor) -> None:
+    """Let the auditor see what was applied, and a scrape see the auditor."""
+    telemetry.listeners.append(auditor.heard)
+    watch_audit(telemetry.metrics, auditor)
 
 
 def _warm(lines: Lines) -> None:
@@ -204,6 +305,13 @@ def _warm(lines: Lines) -> None:
     reason = warm()
     fields = (("edition", edition()), ("reason", reason))
     lines.tell(Notice("margin_kernel", "warning" if reason else "info", fields))
+
+
+def _memory(config: Config, telemetry: Telemetry) -> MemoryWatch:
+    limits = MemoryLimits(config.telemetry.memory_soft_bytes, config.telemetry.memory_hard_bytes)
+    telemetry.metrics.watch("resident_bytes", "Memory of the process.", resident_bytes)
+    shed = {"lines": telemetry.lines.shed, "stages": telemetry.metrics.shed}
+    return MemoryWatch(limits, telemetry.lines.tell, shed)
 
 
 def _health(config: Config, clock: Clock) -> Health:
@@ -214,18 +322,23 @@ def _health(config: Config, clock: Clock) -> Health:
     return health
 
 
-def _follow(config: Config, clock: Clock, links: Links, start: Header, core: Core) -> HeadFollower:
+def _heads(config: Config) -> HeadsConfig:
     chain = config.chain
-    heads = HeadsConfig(
+    return HeadsConfig(
         block_time_ms=chain.block_time_ms,
         poll_interval_ms=chain.poll_interval_ms,
         call_deadline_ms=chain.call_deadline_ms,
         stall_blocks=chain.stall_blocks,
         finality_blocks=chain.finality_blocks,
+        header_hashes=chain.header_hashes,
     )
+
+
+def _follow(config: Config, clock: Clock, links: Links, start: Header, core: Core) -> HeadFollower:
     addresses = [address for venue in core.venues for address in venue.watch()]
-    witnesses = links.pool.witnesses
-    return HeadFollower(links.watch, clock, heads, chain.chain_id, start, addresses, witnesses)
+    chain_id, witnesses = config.chain.chain_id, links.pool.witnesses
+    heads = _heads(config)
+    return HeadFollower(links.watch, clock, heads, chain_id, start, addresses, witnesses)
 
 
 def _watch(metrics: Metrics, journal: FileJournal, inbox: Inbox, follower: HeadFollower) -> None:

@@ -1,8 +1,9 @@
 """config.toml → one frozen value; every mistake named with its key, its value and its cure."""
 
-from keeper.config.description import config_digest, describe, masked
+from keeper.config.description import config_digest, describe, looks_like_key, masked
 from keeper.config.loading import load, read
 from keeper.config.sections import (
+    AuditSection,
     ChainSection,
     Config,
     JournalSection,
@@ -14,6 +15,7 @@ from keeper.config.sections import (
 
 
 __all__ = [
+    "AuditSection",
     "ChainSection",
     "Config",
     "JournalSection",
@@ -24,6 +26,7 @@ __all__ = [
     "config_digest",
     "describe",
     "load",
+    "looks_like_key",
     "masked",
     "read",
 ]

@@ -51,9 +51,14 @@ def masked_value(keys: tuple[int | str, ...], value: Any) -> Any:
         return value
     if _SECRET.search(name) and not name.endswith("_file"):
         return MASK
-    if _KEY_LIKE.fullmatch(value) and name not in _HASH_NAMES:
+    if looks_like_key(value) and name not in _HASH_NAMES:
         return MASK
     return mask_url(value) if "://" in value else value
+
+
+def looks_like_key(text: str) -> bool:
+    """Tell whether a text is 32 bytes of hex, as somebody would paste a private key."""
+    return _KEY_LIKE.fullmatch(text) is not None
 
 
 def _plain(keys: tuple[str, ...], value: Any) -> Any:

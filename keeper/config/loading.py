@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from keeper.config.description import masked_value
+from keeper.config.lanes import check_lanes
 from keeper.config.sections import PROTOCOLS, Config
 from keeper.domain.errors import ConfigError
 
@@ -122,6 +123,8 @@ def _first(errors: list[ErrorDetails]) -> ConfigError:
     said = error["msg"].removeprefix("Value error, ")
     if key.endswith(("_url", "_urls")) or "_urls[" in key:
         said = "use a ws:// or wss:// URL to watch, http(s):// or ws(s):// elsewhere"
+    if key.endswith(".remote_signer_url"):
+        said = "use an https:// URL, or http:// on this host"
     return ConfigError(key, masked_value(keys, error["input"]), said + more)
 
 
@@ -202,13 +205,14 @@ def _together(config: Config) -> None:
     if config.keeper.mode == "live" and not sends:
         cure = 'mode "live" sends: name at least one endpoint to send to'
         raise ConfigError("chain.send_urls", [], cure)
-    files = [lane.key_file for lane in config.lanes]
-    for number, name in enumerate(files):
-        if name in files[:number]:
-            raise ConfigError(f"lanes[{number}].key_file", name, "give each lane its own key")
+    check_lanes(config.lanes)
     if config.journal.file_bytes_max > config.journal.total_bytes_max:
         cure = "keep it at or under journal.total_bytes_max"
         raise ConfigError("journal.file_bytes_max", config.journal.file_bytes_max, cure)
+    soft, hard = config.telemetry.memory_soft_bytes, config.telemetry.memory_hard_bytes
+    if 0 < hard < soft:
+        cure = "keep it at or under telemetry.memory_hard_bytes"
+        raise ConfigError("telemetry.memory_soft_bytes", soft, cure)
     if config.fees.tip_wei_min > config.fees.tip_wei_max:
         cure = "keep it at or under fees.tip_wei_max"
         raise ConfigError("fees.tip_wei_min", config.fees.tip_wei_min, cure)

@@ -1,8 +1,8 @@
 """What config.toml may say: one frozen class a section, units in the names, secrets by reference.
 
 Where a room has its own parameter class, that class is the section: `[fees]`, `[caps]`,
-`[breakers]`, `[signing]`, `[limits]`, `[cooldown]`, `[reader]` and every `[venues.<name>]`. Must
-not know files or how values are checked.
+`[breakers]`, `[preflight]`, `[preemption]`, `[signing]`, `[limits]`, `[cooldown]`, `[reader]` and
+every `[venues.<name>]`. Must not know files or how values are checked.
 """
 
 from dataclasses import dataclass, field
@@ -12,6 +12,8 @@ from pydantic import Field
 
 from keeper.chain.breakers import BreakerParameters
 from keeper.chain.fees import FeeParameters
+from keeper.chain.preemption import PreemptionParameters
+from keeper.chain.preflight import PreflightParameters
 from keeper.chain.reader import ReaderConfig
 from keeper.chain.route_book import RoutePolicy
 from keeper.chain.route_settings import RouteSettings
@@ -22,6 +24,7 @@ from keeper.liquidation.halt import HaltRule
 from keeper.liquidation.limits import LimitParameters
 from keeper.liquidation.mandate import Mandate
 from keeper.liquidation.outbox import CooldownRule
+from keeper.oracle.settings import OracleSettings
 from keeper.protocols.derive.wiring import DeriveConfig
 
 
@@ -39,7 +42,11 @@ PROTOCOLS: Final[dict[str, type[DeriveConfig]]] = {"derive": DeriveConfig}
 
 @dataclass(frozen=True, slots=True)
 class KeeperSection:
-    """What the process is for, and where it keeps what it must remember."""
+    """What the process is for, and where it keeps what it must remember.
+
+    The state is saved every `save_blocks` (0: never, each start is cold); a loaded one is believed
+    once `sample_accounts` of it agree with the chain.
+    """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
@@ -48,6 +55,8 @@ class KeeperSection:
     role: Literal["primary", "backup"] = "primary"
     act_after_blocks: Annotated[int, Field(ge=0)] = 0
     tick_ms: Count = 1_000
+    save_blocks: Annotated[int, Field(ge=0)] = 256
+    sample_accounts: Count = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +103,29 @@ class ChainSection:
     relay_key_file: Text | None = None
     finality_blocks: Count = 64
     lag_blocks_max: Count = 3
+    clock_skew_s_max: Annotated[int, Field(ge=0)] = 3_600
+    header_hashes: bool = True
     endpoints: tuple[EndpointSection, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LaneSection:
-    """One sending address: where its key lies, and how many nonces may be open at once."""
+    """One sending address: where its key is, and how many nonces may be open at once.
+
+    The key is said in exactly one way: `key_file`, `remote_signer_url` or `kms_key_id`.
+    """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
-    key_file: Text
+    key_file: Text | None = None
     password_file: Text | None = None
+    address: Annotated[str, Field(pattern="^0x[0-9a-fA-F]{40}$")] | None = None
+    remote_signer_url: Annotated[str, Field(pattern="^https?://.")] | None = field(
+        default=None, repr=False
+    )
+    remote_signer_token_file: Text | None = None
+    kms_key_id: Text | None = None
+    kms_region: Text | None = None
     in_flight_max: Annotated[int, Field(ge=1, le=16)] = 8
 
 
@@ -121,7 +142,11 @@ class StrategySection:
 
 @dataclass(frozen=True, slots=True)
 class TelemetrySection:
-    """Where metrics and health are served, how much is logged, and when silence is red."""
+    """Where metrics and health are served, how much is logged, and when silence is red.
+
+    Memory is resident bytes of the process: above the soft limit history is shed, above the hard
+    one the run ends; 0 is no limit.
+    """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
@@ -130,6 +155,28 @@ class TelemetrySection:
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     head_age_blocks_max: Count = 5
     progress_age_ms_max: Count = 10_000
+    memory_soft_bytes: Annotated[int, Field(ge=0)] = 2 * 1024**3
+    memory_hard_bytes: Annotated[int, Field(ge=0)] = 4 * 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSection:
+    """How much of our state is compared with the chain's own views, and how hard a node is asked.
+
+    Half of `accounts_per_block` are those nearest the line, the others take turns, as many as
+    `full_every_blocks` needs; `weight_per_s` (8 an account; 0: no limit) holds them all down. While
+    decisions are stopped only `accounts_at_once` holds.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    accounts_per_block: Count = 8
+    full_every_blocks: Count = 256
+    accounts_at_once: Count = 128
+    weight_per_s: Annotated[int, Field(ge=0)] = 400
+    quiet_ms: Annotated[int, Field(ge=0)] = 250
+    call_gas: Count = 100_000_000
+    rules_every_blocks: Count = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +204,8 @@ class Config:
     fees: FeeParameters = field(default_factory=FeeParameters)
     caps: CapParameters = field(default_factory=CapParameters)
     breakers: BreakerParameters = field(default_factory=BreakerParameters)
+    preflight: PreflightParameters = field(default_factory=PreflightParameters)
+    preemption: PreemptionParameters = field(default_factory=PreemptionParameters)
     signing: SigningLimits = field(default_factory=SigningLimits)
     limits: LimitParameters = field(default_factory=LimitParameters)
     cooldown: CooldownRule = field(default_factory=CooldownRule)
@@ -164,6 +213,8 @@ class Config:
     routes: tuple[RouteSettings, ...] = ()
     route_policy: RoutePolicy = field(default_factory=RoutePolicy)
     mandates: tuple[Mandate, ...] = ()
+    oracles: tuple[OracleSettings, ...] = ()
     reader: ReaderConfig = field(default_factory=ReaderConfig)
+    audit: AuditSection = field(default_factory=AuditSection)
     telemetry: TelemetrySection = field(default_factory=TelemetrySection)
     journal: JournalSection = field(default_factory=JournalSection)

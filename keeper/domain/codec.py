@@ -107,14 +107,14 @@ def parse(line: bytes, source: str, number: int) -> Any:
 def digest(effects: Effects) -> str:
     """Return sha256 (hex) of what must not differ between two runs of the same entries.
 
-    Covers commands whole and in order, notices' kinds, severities and integer fields, and every
-    integer of an assessment with the states of its quotes. Floats are left out: they may differ
+    Covers commands in order, each whole but for the worth in its priority, notices' kinds,
+    severities and integer fields, and every integer of an assessment with the states of its
+    quotes. Floats are left out: they may differ
     in the last bit between CPU paths, `floats` gives them for comparison within a tolerance. So is
     a notice's text, which may have been made of a float.
     """
-    command = _form(Command).encode
     document = {
-        "commands": [command(each) for each in effects.commands],
+        "commands": [_digested(each) for each in effects.commands],
         "notices": [
             [
                 each.kind,
@@ -129,6 +129,19 @@ def digest(effects: Effects) -> str:
         ],
     }
     return sha256(canonical(document)).hexdigest()
+
+
+def _digested(command: Command) -> dict[str, Any]:
+    """Return a command's fields for the digest.
+
+    Its worth is a float, and its tier is its kind's. What a command does not ask for is left out,
+    so that the journals of before the question still say the same.
+    """
+    document: dict[str, Any] = _form(Command).encode(command)
+    del document["priority"]
+    if not command.hurried:
+        del document["hurried"]
+    return document
 
 
 def floats(effects: Effects) -> tuple[float, ...]:

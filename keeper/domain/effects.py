@@ -26,8 +26,11 @@ class Command:
     """Send this call, at most once, in rank order.
 
     `sender` is None where any lane may send it. `gas` is the gas limit, `spend_max_wei` the most
-    that gas and value may cost together, `tip_budget_wei` the most that tips may cost. After
-    `deadline_block` nothing new is sent for it. Decided on state at `decided_hash`.
+    that gas and value may cost together, whatever is bid later; `tip_budget_wei` what the first
+    bytes bid for their place. After `deadline_block` nothing new is sent for it. Decided on state
+    at `decided_hash`. `priority` is (tier, worth) of its breach in the configured order, the
+    smaller the better: what ranks commands of different blocks. `hurried` asks that it be sent
+    while it is still being tried, where the configuration allows that.
     """
 
     id: int
@@ -43,6 +46,8 @@ class Command:
     sender: Address | None
     decided_number: int
     decided_hash: Hash
+    priority: tuple[int, float] = (0, 0.0)
+    hurried: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,7 @@ class Assessment:
     opportunities: int
     proposals: int
     quotes: tuple[tuple[str, str], ...] = ()  # (required quote, OK/STALE/SUSPECT/HALTED)
+    quote_ages: tuple[tuple[str, float], ...] = ()  # (required quote, age over heartbeat)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,11 +86,34 @@ class PayloadReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundObserved:
+    """A Chainlink-shaped feed's views, read at one block; nothing of it is told by a log.
+
+    `subject` is the underlying the feed prices, or "sequencer" for an L2's uptime feed. The answer
+    is in the feed's own decimals; `decimals_expected` is -1 where none were configured; times are
+    unix seconds.
+    """
+
+    source: str
+    subject: str
+    feed: Address
+    aggregator: Address
+    phase: int
+    decimals: int
+    decimals_expected: int
+    heartbeat_s: int
+    round: int
+    answer: int
+    started_s: int
+    updated_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class StateAudited:
     """Our figures were compared with the chain's own views at one block hash.
 
-    `full` where every account was asked; `drift` names the first difference, "" where there is
-    none.
+    `full` where every account was asked, each at this block or at a later one of its branch;
+    `drift` names the first difference, "" where there is none.
     """
 
     venue: str
@@ -158,6 +181,19 @@ class CommandCommitted:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandDisplaced:
+    """Its nonce was given to a better command, `by`; its bytes are out and may still be included.
+
+    Whose the nonce was is told by the receipt: the other one is then dropped, and decided anew.
+    """
+
+    command_id: int
+    by: int
+    lane: Address
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
 class CommandSent:
     """At least one route was given the bytes; `accepted` routes said yes."""
 
@@ -202,7 +238,11 @@ class TransactionOrphaned:
 
 @dataclass(frozen=True, slots=True)
 class TransactionDropped:
-    """Its slot was consumed by other bytes of ours (a cancel) or by a stranger."""
+    """Its slot was consumed by other bytes of ours or by a stranger.
+
+    `reason`: "cancelled", "foreign", "displaced" by a better command, or "outrun" by the older
+    bytes of the command it had displaced.
+    """
 
     command_id: int
     transaction: Hash
@@ -215,6 +255,7 @@ Event = (
     | ChainRewound
     | OracleUpdated
     | PayloadReceived
+    | RoundObserved
     | StateAudited
     | RulesObserved
     | Ticked
@@ -222,6 +263,7 @@ Event = (
     | PreflightPassed
     | CommandRefused
     | CommandCommitted
+    | CommandDisplaced
     | CommandSent
     | TransactionIncluded
     | TransactionReverted

@@ -3,13 +3,17 @@
 Must not know what became of earlier blocks, nor what a strategy wants.
 """
 
+from dataclasses import fields
 from typing import NamedTuple
+
+import numpy as np
 
 from keeper.domain.effects import Assessment
 from keeper.domain.events import BlockSealed
 from keeper.liquidation.strategy import Opportunity
 from keeper.liquidation.triage import triage
-from keeper.venue import Margined, Venue
+from keeper.margin.book import Result
+from keeper.venue import Margined, Venue, VenueBook
 
 
 class Assessed(NamedTuple):
@@ -18,6 +22,25 @@ class Assessed(NamedTuple):
     opportunities: list[Opportunity]
     margined: list[Margined]
     assessment: Assessment
+
+
+def required(book: VenueBook) -> Margined:
+    """Return a book's results; where quotes ahead show what the chain's do not, they lead.
+
+    A breach on the chain's own quotes stays one whatever we hold: data that nobody has checked
+    yet may add an account to those we serve, and must not hide one.
+    """
+    stored = book.method.require(book.book, book.market)
+    accrued = stored.with_cash(book.accrued)
+    if book.ahead is None:
+        return Margined(book, stored, accrued)
+    ahead = book.method.require(book.ahead.book, book.ahead.market).with_cash(book.accrued)
+    leads = ahead.defined & (~accrued.defined | ((accrued.excess >= 0.0) & (ahead.excess < 0.0)))
+    names = [each.name for each in fields(Result)]
+    columns = {
+        name: np.where(leads, getattr(ahead, name), getattr(accrued, name)) for name in names
+    }
+    return Margined(book, stored, Result(**columns), leads)
 
 
 def assess(venue: Venue, block: BlockSealed) -> Assessed:
@@ -29,8 +52,7 @@ def assess(venue: Venue, block: BlockSealed) -> Assessed:
     shortfall = 0.0
     excess_min: float | None = None
     for book in venue.books():
-        stored = book.method.require(book.book, book.market)
-        result = Margined(book, stored, stored.with_cash(book.accrued))
+        result = required(book)
         margined.append(result)
         found = triage(result.accrued.excess, result.accrued.equity, result.accrued.defined)
         opportunities.extend(venue.opportunities(result, found.breaches))
@@ -58,5 +80,6 @@ def assess(venue: Venue, block: BlockSealed) -> Assessed:
         opportunities=len(opportunities),
         proposals=0,
         quotes=venue.quotes(),
+        quote_ages=venue.quote_ages(),
     )
     return Assessed(opportunities, margined, assessment)

@@ -7,6 +7,7 @@ can be expected arrive as events, and it raises only InvariantViolation.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 from keeper.domain.effects import NOTHING, Assessment, Command, Effects, Notice
 from keeper.domain.errors import InvariantViolation, UndecodableLog
@@ -17,6 +18,10 @@ from keeper.domain.events import (
     Entry,
     Event,
     LaneObserved,
+    Log,
+    OracleUpdated,
+    PayloadReceived,
+    RoundObserved,
     RulesObserved,
     Started,
     StateAudited,
@@ -36,8 +41,12 @@ from keeper.venue import Margined, Venue
 
 
 # Refusals that say nothing about the account: it may be decided again on the next block.
-NOT_THE_ACCOUNTS_FAULT = ("lane", "expired")
+NOT_THE_ACCOUNTS_FAULT = ("lane", "expired", "breaker")
+# Its nonce was another command's in the end: nothing was done for the account, or against it.
+NOT_SERVED = ("displaced", "outrun")
 ENDED_REMEMBERED_MAX = 4096
+
+_ADDRESS = attrgetter("address")
 
 
 class Machine:
@@ -83,9 +92,13 @@ class Machine:
             case LaneObserved() as lane:
                 self.lanes[lane.lane] = lane
             case StateAudited() as audited:
-                self.gates.audit(audited)
+                held = self.portfolio.undo.hash_at(audited.number)
+                self.gates.audit(audited, standing=held in (None, audited.hash))
             case RulesObserved() as observed:
                 self.gates.observe(observed, self._tip)
+            case OracleUpdated() | PayloadReceived() | RoundObserved() as told:
+                for venue in self.venues:
+                    venue.hear(told)
             case event:
                 self._fold_outcome(event)
 
@@ -132,23 +145,26 @@ class Machine:
         if tip is not None and block.parent != tip[1]:
             raise InvariantViolation(f"block {block.number} does not stand on our tip {tip[0]}")
         self.portfolio.undo.begin(block.number, block.hash)
-        self.serving.halt.see(block.number, block.timestamp)
+        self._notices.extend(self.serving.halt.observe(block.number, block.timestamp))
         self._route()
-        for log in block.logs:
-            venue = self._venue_at.get(log.address)
-            if venue is None or self.gates.halted(venue.name):
-                continue
-            try:
-                event = venue.decode(log)
-            except UndecodableLog as error:
-                self.gates.halt(venue.name, block, error)
-                continue
-            if event is not None:
-                venue.fold(event, block)
+        for venue in self.venues:
+            if not self.gates.halted(venue.name):
+                self._fold_logs(venue, block)
         for venue in self.venues:
             for change in venue.moved():
                 self.gates.doubt(venue.name, change, block.number)
         self.outbox.expire(block.number)
+
+    def _fold_logs(self, venue: Venue, block: BlockSealed) -> None:
+        """Hand a venue its logs of a block; one that does not decode halts it there."""
+        its = {address for address, each in self._venue_at.items() if each is venue}
+        logs: Sequence[Log] = block.logs
+        if not its.issuperset(map(_ADDRESS, logs)):
+            logs = [log for log in logs if log.address in its]
+        try:
+            venue.fold_logs(logs, block)
+        except UndecodableLog as error:
+            self.gates.halt(venue.name, block, error)
 
     def _route(self) -> None:
         """Map addresses to venues anew where a venue's watch list has changed."""
@@ -161,6 +177,7 @@ class Machine:
     def _rewind(self, rewound: ChainRewound) -> None:
         self._round = None
         taken = self.portfolio.undo.rewind(rewound.number, rewound.hash)
+        self.gates.rewind(rewound.number)
         self.serving.patience.rewind(rewound.number)
         self.serving.halt.rewind(rewound.number)
         fields = (("number", rewound.number), ("depth", taken))
@@ -170,9 +187,11 @@ class Machine:
         number = self._tip
         match event:
             case CommandRefused():
+                for venue in self.venues:
+                    venue.hear(event)
                 live = self.outbox.close(event.command_id)
-                if live is not None and event.stage not in NOT_THE_ACCOUNTS_FAULT:
-                    self.outbox.rest(live, number)
+                if event.stage not in NOT_THE_ACCOUNTS_FAULT:
+                    self._rest(live, number)
             case TransactionIncluded():
                 live = self._end(event.command_id)
                 if live is not None:
@@ -181,14 +200,20 @@ class Machine:
                     self._freed = live if event.number <= number else None
             case TransactionReverted() | TransactionDropped():
                 live = self._end(event.command_id)
-                if live is not None:
-                    self.outbox.rest(live, number)
+                if event.reason in NOT_SERVED:
+                    self._freed = live
+                else:
+                    self._rest(live, number)
             case TransactionOrphaned():
                 live = self._ended.pop(event.command_id, None)
                 if live is not None:
                     self.outbox.reopen(event.command_id, live)
             case _:
                 pass  # commits, sends, passes and ticks move no state of ours
+
+    def _rest(self, live: Live | None, number: int) -> None:
+        if live is not None:
+            self.outbox.rest(live, number)
 
     def _end(self, command_id: int) -> Live | None:
         """Close a command, remembering it for as long as a reorg may bring it back."""

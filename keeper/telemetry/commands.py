@@ -10,6 +10,7 @@ from typing import Any, Final
 from keeper.domain.effects import Command, Effects
 from keeper.domain.events import (
     CommandCommitted,
+    CommandDisplaced,
     CommandRefused,
     CommandSent,
     Entry,
@@ -20,12 +21,14 @@ from keeper.domain.events import (
     TransactionReverted,
 )
 from keeper.ports import Timing
+from keeper.telemetry.outcomes import Meanings, outcome
 
 
 FOLLOWED_MAX: Final = 4_096
 OUTCOMES: Final[dict[type, str]] = {
     CommandRefused: "command_refused",
     CommandCommitted: "command_committed",
+    CommandDisplaced: "command_displaced",
     CommandSent: "command_sent",
     TransactionIncluded: "transaction_included",
     TransactionReverted: "transaction_reverted",
@@ -37,7 +40,8 @@ OUTCOMES: Final[dict[type, str]] = {
 class CommandTrail:
     """Yields (line, fields) for every command decided and everything heard of one."""
 
-    def __init__(self, followed_max: int = FOLLOWED_MAX) -> None:
+    def __init__(self, followed_max: int = FOLLOWED_MAX, meanings: Meanings | None = None) -> None:
+        self._meanings = meanings if meanings is not None else {}
         self._followed_max = followed_max
         self._followed: dict[int, tuple[Command, int]] = {}
 
@@ -54,8 +58,15 @@ class CommandTrail:
             self._followed[command.id] = (command, timing.decided_ns)
             yield "command_decided", {**_named(command), "gas": command.gas, "rank": command.rank}
 
+    def shed(self) -> None:
+        """Let go of every command followed: what comes of them is told with its id alone."""
+        self._followed.clear()
+
     def _outcome(self, event: Event, timing: Timing) -> dict[str, Any]:
         fields = {name: getattr(event, name) for name in event.__slots__}
+        ended = outcome(event, self._meanings)
+        if ended is not None:
+            fields["outcome"] = ended
         known = self._followed.get(fields["command_id"])
         if known is None:
             return fields  # of a run before this one

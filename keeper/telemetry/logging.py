@@ -20,7 +20,9 @@ from keeper.domain.effects import Assessment, Effects, Notice
 from keeper.domain.events import BlockSealed, Entry
 from keeper.domain.units import NS_PER_S
 from keeper.ports import Clock, Timing
+from keeper.telemetry.ageing import QuoteAges
 from keeper.telemetry.commands import CommandTrail
+from keeper.telemetry.outcomes import Meanings
 from keeper.telemetry.text import MASK, clean
 
 
@@ -31,17 +33,26 @@ LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 _OURS: Final = ("event", "level", "timestamp")
 _SECRET_WORDS: Final = ("password", "passphrase", "secret", "private", "mnemonic", "token", "auth")
-_COUNTS: Final = tuple(each.name for each in fields(Assessment) if each.name != "quotes")
+_COUNTS: Final = tuple(
+    each.name for each in fields(Assessment) if not each.name.startswith("quote")
+)
 
 
 class Lines:
     """Writes log lines; an `Observer` of the engine, and `tell` for notices of the shell."""
 
-    def __init__(self, clock: Clock, level: str = "info", stream: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        level: str = "info",
+        stream: TextIO | None = None,
+        meanings: Meanings | None = None,
+    ) -> None:
         stream = sys.stderr if stream is None else stream
         self._clock = clock
         self._threshold = LEVELS[level]
-        self._trail = CommandTrail()
+        self._trail = CommandTrail(meanings=meanings)
+        self._ages = QuoteAges()
         self._writer = LineWriter(stream)
         self._processors = _processors(colours=stream.isatty())
 
@@ -51,12 +62,16 @@ class Lines:
             self._line("info", "block", _block(assessment, entry, effects, timing))
         for word, values in self._trail.observe(entry, effects, timing):
             self._line("info", word, values)
-        for notice in effects.notices:
+        for notice in (*effects.notices, *self._ages.look(effects.assessments)):
             self.tell(notice, seq=entry.seq)
 
     def tell(self, notice: Notice, **context: int) -> None:
         """Write a notice as a line: its kind is the event, its fields are the fields."""
         self._line(notice.severity, notice.kind, {**dict(notice.fields), **context})
+
+    def shed(self) -> None:
+        """Let go of the commands that are followed for the lines about them."""
+        self._trail.shed()
 
     def close(self) -> None:
         """Write what waits, for two seconds at most."""
@@ -109,9 +124,12 @@ class LineWriter:
             try:
                 self._stream.write("\n".join(lines) + "\n")
                 self._stream.flush()
-            except (OSError, ValueError):
-                # Nobody listens any more: there is no one to tell, and the keeper goes on.
-                return
+            except OSError:
+                # A disk that is full, or a reader that has gone, may come back; until then there
+                # is no one to tell, and the keeper goes on.
+                self._left_out += 1 + left_out
+            except ValueError:
+                return  # the stream was closed: the process is ending
 
 
 def _block(

@@ -15,6 +15,7 @@ from keeper.domain.effects import Assessment, Effects
 from keeper.domain.events import (
     BlockSealed,
     CommandCommitted,
+    CommandDisplaced,
     CommandRefused,
     CommandSent,
     Entry,
@@ -27,6 +28,7 @@ from keeper.domain.events import (
 )
 from keeper.domain.units import NS_PER_MS, NS_PER_S
 from keeper.ports import Clock, Timing
+from keeper.telemetry.outcomes import OUTCOMES, Meanings, outcome
 from keeper.telemetry.stages import Stages
 
 
@@ -64,7 +66,8 @@ class Words:
 class Metrics:
     """An `Observer` with its own registry; `exposition` is what /metrics answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, meanings: Meanings | None = None) -> None:
+        self._meanings = meanings if meanings is not None else {}
         self._registry = CollectorRegistry()
         self._stages = Stages()
         self._words: dict[str, Words] = {"lane": Words(_LANE)}
@@ -72,6 +75,9 @@ class Metrics:
             name: self._gauge(name, text, ("venue",)) for name, text in _VENUE_GAUGES.items()
         }
         self._quotes = self._gauge("quotes", "Required quotes by state.", ("venue", "state"))
+        self._quote_age = self._gauge(
+            "quote_age_ratio", "Age of a required quote over its heartbeat.", ("venue", "quote")
+        )
         self._head = self._gauge("head_number", "Number of the last sealed block.", ("chain",))
         self._lag = self._gauge(
             "head_lag_seconds", "Time of the last head's posting less its timestamp.", ("chain",)
@@ -91,12 +97,14 @@ class Metrics:
             "refusals", "Commands that were provably not sent.", ("stage", "reason")
         )
         self._transactions = self._counter("transactions", "Transactions.", ("outcome",))
+        self._outcomes = self._counter("outcomes", "How commands ended.", ("outcome",))
         self._reverts = self._counter("reverts", "Reverted transactions.", ("reason",))
         self._gas = self._counter("gas_spent_wei", "Gas paid, included and reverted.", ())
         self._balance = self._gauge("lane_balance_wei", "Balance of a lane.", ("lane",))
         self._slots = self._gauge("lane_slots_free", "Free slots of a lane.", ("lane",))
         self._lane_state = self._gauge("lane_state", "1 for the lane's state.", ("lane", "state"))
         self._lane_states: dict[str, str] = {}
+        self._watched: dict[str, Gauge] = {}
         self._reconnects = self._counter("reconnects", "Reconnections.", ("endpoint",))
         self._loop_lag = Histogram(
             "keeper_event_loop_lag_seconds",
@@ -106,11 +114,16 @@ class Metrics:
         )
         for state in _OUTCOMES.values():
             self._transactions.labels(state)
+        for word in OUTCOMES:
+            self._outcomes.labels(word)
 
     def observe(self, entry: Entry, effects: Effects, timing: Timing) -> None:
         """Count one applied entry."""
         self._entries.labels(type(entry.event).__name__).inc()
         self._event(entry, entry.event)
+        ended = outcome(entry.event, self._meanings)
+        if ended is not None:
+            self._outcomes.labels(self._word("outcome", ended)).inc()
         for assessment in effects.assessments:
             self._assessment(assessment)
         for command in effects.commands:
@@ -134,9 +147,21 @@ class Metrics:
         """Note how late the event loop woke a sleeper, seconds."""
         self._loop_lag.observe(lag_s)
 
-    def watch(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """Show a value read at each scrape, e.g. `journal_bytes`; `read` must not block."""
-        self._gauge(name, text, ()).set_function(read)
+    def watch(self, name: str, text: str, read: Callable[[], float], **labels: str) -> None:
+        """Show a value read at each scrape, e.g. `journal_bytes`; `read` must not block.
+
+        The same name may be watched again under other values of the same labels.
+        """
+        gauge = self._watched.get(name)
+        if gauge is None:
+            gauge = self._watched[name] = self._gauge(name, text, tuple(labels))
+        if labels:
+            gauge = gauge.labels(**{key: self._word(key, word) for key, word in labels.items()})
+        gauge.set_function(read)
+
+    def shed(self) -> None:
+        """Let go of the commands whose stages are timed."""
+        self._stages.shed()
 
     def exposition(self) -> bytes:
         """Return all metrics in the Prometheus text format."""
@@ -158,7 +183,13 @@ class Metrics:
                 self._gas.inc(event.gas_used * event.price_wei)
                 if isinstance(event, TransactionReverted):
                     self._reverts.labels(self._word("revert", event.reason)).inc()
-            case CommandCommitted() | CommandSent() | TransactionOrphaned() | TransactionDropped():
+            case (
+                CommandCommitted()
+                | CommandDisplaced()
+                | CommandSent()
+                | TransactionOrphaned()
+                | TransactionDropped()
+            ):
                 self._transactions.labels(_OUTCOMES[type(event)]).inc()
             case _:
                 pass
@@ -170,6 +201,8 @@ class Metrics:
         states = [state for _, state in assessment.quotes]
         for state in QUOTE_STATES:
             self._quotes.labels(venue, state).set(states.count(state))
+        for quote, age in assessment.quote_ages:
+            self._quote_age.labels(venue, self._word("quote", quote)).set(age)
         unknown = sum(1 for state in states if state not in QUOTE_STATES)
         self._quotes.labels(venue, OTHER).set(unknown)
 
@@ -211,6 +244,7 @@ class LoopLag:
 
 _OUTCOMES: Final[dict[type, str]] = {
     CommandCommitted: "committed",
+    CommandDisplaced: "displaced",
     CommandSent: "sent",
     TransactionIncluded: "included",
     TransactionReverted: "reverted",

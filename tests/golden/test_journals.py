@@ -41,7 +41,8 @@ def config(monkeypatch: pytest.MonkeyPatch) -> Config:
     """
     monkeypatch.chdir(FOLDER)
     recorded = next(lines(journal("reorg"), "entry"))["with"]["config_digest"]
-    monkeypatch.setattr(replaying, "config_digest", lambda _: recorded)
+    for reader in (replaying, record):
+        monkeypatch.setattr(reader, "config_digest", lambda _: recorded)
     return load(FOLDER / "config.toml", {})
 
 
@@ -145,6 +146,7 @@ def test_another_configuration_is_refused_before_anything_is_replayed(tmp_path: 
         replay_journal(load(other, {}), journal("reorg"))
 
 
+@pytest.mark.usefixtures("config")
 def test_the_recorder_tells_the_same_stories_again(tmp_path: Path) -> None:
     shutil.copy(FOLDER / "config.toml", tmp_path)
     record.record(tmp_path, ["reorg", "gap"])

@@ -17,6 +17,7 @@ from keeper.domain.events import (
     LaneObserved,
     OracleUpdated,
     Started,
+    StateAudited,
     Ticked,
 )
 from keeper.liquidation.limits import LimitParameters
@@ -38,6 +39,7 @@ from tests.simulation.workload import Workload
 
 
 BLOCKS = 40
+AUDITED = 0.8  # chance that everybody's audit is done within the block that stopped a venue
 QUIET_BLOCKS = 14  # longer than the longest cooldown, and the queue at two commands a block
 DEPTH_MAX = 8
 PARAMETERS = MachineParameters(
@@ -93,6 +95,7 @@ class MachineRun:
         self.bids = seed % 2 == 0  # half of the seeds buy, half only flag
         self.machine = machine_on(self.chain.head, bids=self.bids)
         self.hands = Hands(self.chain, random.Random(f"hands {seed}"))
+        self._auditor = random.Random(f"auditor {seed}")
         self._first = self.chain.head
         self._asked = 0
 
@@ -190,6 +193,18 @@ class MachineRun:
             raise Violated("catching_up_decides_nothing", f"block {block.number}")
         if at_tip and block.number % 4 == 0:
             checkers.every_account_is_cleared(effects, block)
+        if at_tip:
+            self._audit(block)
+
+    def _audit(self, block: Block) -> None:
+        """Do as the auditor beside a machine: where rules moved, mostly agree with all at once.
+
+        That every account agrees was checked a moment ago, against the chain's own state.
+        """
+        for venue in self.machine.venues:
+            stopped = self.machine.gates.since(venue.name) is not None
+            if stopped and (self.hands.honest or self._auditor.random() < AUDITED):
+                self._apply(StateAudited(venue.name, block.number, block.hash, 1, True, ""))
 
     def _check(self, effects: Effects) -> None:
         """Hold commands, of a block or of what came after it, against the rules."""

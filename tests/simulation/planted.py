@@ -22,6 +22,7 @@ from keeper.liquidation.triage import Triage
 from keeper.portfolio.columns import Column
 from keeper.portfolio.positions import Positions
 from keeper.portfolio.tables import Table
+from keeper.portfolio.undo import UndoLog
 from keeper.protocols.derive.derive import Derive
 from keeper.protocols.derive.readings import Readings
 
@@ -53,30 +54,25 @@ def undo_forgotten_for_a_table() -> AbstractContextManager[None]:
     return _patched(Table, "set", write)
 
 
+def _unrecorded(forgotten: Callable[[Any], bool]) -> AbstractContextManager[None]:
+    """The undo log is told nothing of what some tables write, one row or many."""
+    sound = UndoLog.record
+
+    def record(self: UndoLog, table: Any, key: object, old: object) -> None:
+        if not forgotten(table):
+            sound(self, table, key, old)
+
+    return _patched(UndoLog, "record", record)
+
+
 def undo_forgotten_for_cash() -> AbstractContextManager[None]:
     """Balances of cash are written without a word to the undo log."""
-    sound = Column.set
-
-    def write(self: Column, account: int, value: int) -> None:
-        if self.name.endswith(".cash"):
-            self._write(account, value)
-        else:
-            sound(self, account, value)
-
-    return _patched(Column, "set", write)
+    return _unrecorded(lambda table: isinstance(table, Column) and table.name.endswith(".cash"))
 
 
-def undo_forgotten_for_closed_positions() -> AbstractContextManager[None]:
-    """A position that goes to zero is taken out of the book and not noted."""
-    sound = Positions.set
-
-    def write(self: Positions, account: int, instrument: int, value: int) -> None:
-        if value:
-            sound(self, account, instrument, value)
-        else:
-            self._write(account, instrument, value)
-
-    return _patched(Positions, "set", write)
+def undo_forgotten_for_positions() -> AbstractContextManager[None]:
+    """What an account holds is written without a word to the undo log."""
+    return _unrecorded(lambda table: isinstance(table, Positions))
 
 
 def log_dropped() -> AbstractContextManager[None]:
@@ -160,7 +156,7 @@ def cap_ignored() -> AbstractContextManager[None]:
     return _patched(
         keeper.machine.serving,
         "spend_cap_wei",
-        lambda gas, value, base_fee, limits: gas * base_fee * 20_000 + value,
+        lambda gas, value, price, *_: gas * price[0] * 20_000 + value,
     )
 
 
@@ -181,8 +177,8 @@ def nonce_bumped_on_replacement() -> AbstractContextManager[None]:
 
     async def bump(self: Dispatch, lane: Any, slot: Any) -> Any:
         fee = _Fee(slot.last.tip_wei * 2, slot.last.cap_wei * 2)
-        transaction = self._transaction(lane.next_nonce, fee, slot.intent)
-        attempt = await self._sign(lane, transaction, slot.last.seq + 1, "act")
+        transaction = self._pen.transaction(lane.next_nonce, fee, slot.intent)
+        attempt = await self._pen.sign(lane, transaction, slot.last.seq + 1, "act")
         await self.send(attempt)
         return slot
 
@@ -207,8 +203,8 @@ MACHINE_PLANTS: dict[str, tuple[Plant, tuple[str, ...]]] = {
         ("state_equals_snapshot", "undo_then_redo"),
     ),
     "undo_forgotten_for_cash": (undo_forgotten_for_cash, ("state_equals_snapshot",)),
-    "undo_forgotten_for_closed_positions": (
-        undo_forgotten_for_closed_positions,
+    "undo_forgotten_for_positions": (
+        undo_forgotten_for_positions,
         ("state_equals_snapshot",),
     ),
     "log_dropped": (log_dropped, ("state_equals_snapshot",)),

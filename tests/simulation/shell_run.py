@@ -23,7 +23,7 @@ from keeper.chain.sender import ExecutionParameters, LaneExecutor, Surroundings
 from keeper.chain.signer import LocalSigner
 from keeper.domain.effects import Command, Effects
 from keeper.domain.errors import KeeperError
-from keeper.domain.events import BlockSealed, Entry, Event, TransactionIncluded
+from keeper.domain.events import BlockSealed, Entry, Event, StateAudited, TransactionIncluded
 from keeper.machine import Machine
 from keeper.ports import Header, Timing
 from keeper.runtime.clock import Ticker
@@ -126,6 +126,7 @@ class ShellRun:
     ) -> None:
         """Return when the world is over, the process is killed, or only a new snapshot helps."""
         executor = self._executor(self._clock, ledger)
+        self._post = inbox.post
         engine = Engine(inbox, self.machine, journal, executor, self, self._clock)
 
         def post_and_tell(event: Event) -> None:
@@ -259,6 +260,14 @@ class ShellRun:
                 raise Violated("spend_cap", f"command {command.id} cost more")
         if effects.commands:
             self._check(effects.commands)
+        if isinstance(event, BlockSealed) and event.at_tip:
+            self._audit(event)
+
+    def _audit(self, block: BlockSealed) -> None:
+        """Do as the auditor beside a machine: everybody was compared with the chain just now."""
+        for venue in self.machine.venues:
+            if self.machine.gates.since(venue.name) is not None:
+                self._post(StateAudited(venue.name, block.number, block.hash, 1, True, ""))
 
     def _check(self, commands: tuple[Command, ...]) -> None:
         block = self.chain.known[commands[0].decided_hash]

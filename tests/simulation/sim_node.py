@@ -52,6 +52,7 @@ class SimNode:
             "eth_getLogs": self._logs,
             "eth_getBlockReceipts": self._block_receipts,
             "eth_getTransactionReceipt": self._receipt,
+            "eth_feeHistory": self._fee_history,
             "eth_getTransactionCount": self._nonce,
             "eth_getBalance": self._balance,
             "eth_call": self._call,
@@ -187,6 +188,19 @@ class SimNode:
     def _block_receipts(self, block: str) -> Any:
         found = self._chain.known.get(block)
         return None if found is None else [{"logs": [_log(found, log) for log in found.logs]}]
+
+    def _fee_history(self, count: str, newest: str, _: Any) -> Any:
+        """Return the lowest tip of each of the last blocks, 0 for the empty ones, as geth does."""
+        at = int(newest, 16)
+        numbers = range(at - int(count, 16) + 1, at + 1)
+        blocks = [block for number in numbers if (block := self._chain.at(number)) is not None]
+        return {
+            "gasUsedRatio": [0.5 * bool(block.placed) for block in blocks],
+            "reward": [
+                [hex(min((each.price - block.base_fee for each in block.placed), default=0))]
+                for block in blocks
+            ],
+        }
 
     def _receipt(self, transaction: str) -> Any:
         found = self._chain.find(transaction)

@@ -19,7 +19,7 @@ from keeper.liquidation.strategy import (
 )
 from keeper.margin.book import Book, Listing, Market, Result
 from keeper.portfolio.state import Portfolio
-from keeper.venue import Encoded, Margined, VenueBook
+from keeper.venue import Encoded, Heard, Margined, VenueBook, fold_each
 
 
 ADDRESS = "0x" + "11" * 20
@@ -59,6 +59,7 @@ class FakeVenue:
         self.table = portfolio.table("fake.excess", int)
         self.timestamp = 0
         self.changes: tuple[str, ...] = ()
+        self.heard: list[Heard] = []
 
     def watch(self) -> tuple[str, ...]:
         return (ADDRESS,)
@@ -80,6 +81,12 @@ class FakeVenue:
             self.changes = (*self.changes, event)
         else:
             self.table.set(*event)
+
+    def fold_logs(self, logs: Sequence[Log], block: BlockSealed) -> None:
+        fold_each(self, logs, block)
+
+    def hear(self, event: Heard) -> None:
+        self.heard.append(event)
 
     def accrue(self, timestamp: int) -> None:
         self.timestamp = timestamp
@@ -147,6 +154,9 @@ class FakeVenue:
 
     def quotes(self) -> tuple[tuple[str, str], ...]:
         return (("spot:ETH", "OK"),)
+
+    def quote_ages(self) -> tuple[tuple[str, float], ...]:
+        return (("spot:ETH", 0.25),)
 
     def notices(self) -> list[Notice]:
         return []

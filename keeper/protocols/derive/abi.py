@@ -63,6 +63,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "SpotPriceUpdated": "SpotPriceUpdated(uint96,uint96,uint64)",
     "SpotDiffUpdated": "SpotDiffUpdated(int96,uint96,uint64)",
     "SpotDiffCapUpdated": "SpotDiffCapUpdated(uint256)",
+    "SettlementHeartbeatUpdated": "SettlementHeartbeatUpdated(uint64)",
     "ForwardDataUpdated": f"ForwardDataUpdated(uint64,{FORWARD},{SETTLEMENT})",
     "VolDataUpdated": f"VolDataUpdated(uint64,{VOL})",
     "RateUpdated": "RateUpdated(uint64,int96,uint96,uint64)",
@@ -97,6 +98,17 @@ EVENTS: Final[Mapping[str, str]] = {
     "MtmCutOffSet": "MtmCutOffSet(int256)",
     "ManagerWhitelisted": "ManagerWhitelisted(address,bool)",
     "SMAccountSet": "SMAccountSet(uint256)",
+    # Whose word counts: proxies, owners, guardians, a timelock's queue (OpenZeppelin, Compound)
+    "Upgraded": "Upgraded(address)",
+    "BeaconUpgraded": "BeaconUpgraded(address)",
+    "AdminChanged": "AdminChanged(address,address)",
+    "OwnershipTransferred": "OwnershipTransferred(address,address)",
+    "OwnershipTransferStarted": "OwnershipTransferStarted(address,address)",
+    "GuardianUpdated": "GuardianUpdated(address)",
+    "Paused": "Paused(address)",
+    "Unpaused": "Unpaused(address)",
+    "CallScheduled": "CallScheduled(bytes32,uint256,address,uint256,bytes,bytes32,uint256)",
+    "QueueTransaction": "QueueTransaction(bytes32,address,uint256,string,bytes,uint256)",
 }
 
 TOPIC: Final[Mapping[str, str]] = {name: topic(text) for name, text in EVENTS.items()}
@@ -120,6 +132,7 @@ VIEWS: Final[Mapping[str, str]] = {
         "previousSmFeePercentage()",
         "temporaryWithdrawFeeEnabled()",
         "accountIdIndex(uint256)",
+        "calculateBalanceWithInterest(uint256)",
         "rateModel()",
         "minRate()",
         "rateMultiplier()",
@@ -162,6 +175,9 @@ VIEWS: Final[Mapping[str, str]] = {
         "adjustmentsPaused()",
         "getScenarios()",
         "getAccountLib(uint256)",
+        "getMarginAndMtM(uint256,bool)",
+        "guardian()",
+        "owner()",
         # PMRMLib_2
         "getBasisContingencyParams()",
         "getOtherContingencyParams()",

@@ -5,12 +5,14 @@ body that does not fit raises UndecodableLog, and deciding stops: it is never ha
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from keeper.domain.errors import UndecodableLog
 from keeper.domain.events import Log
 from keeper.protocols.derive import events as ev
 from keeper.protocols.derive.abi import TOPIC
+from keeper.protocols.derive.authority import AUTHORITY, authority
 from keeper.protocols.derive.tables import (
     BasisRow,
     CollateralRow,
@@ -36,6 +38,11 @@ from keeper.protocols.derive.words import (
 
 
 SCENARIOS_MAX: Final = 40
+# Accounts, managers and assets come again and again: their topics are read once, and a topic that
+# was forgotten is read anew.
+TOPICS_KEPT: Final = 65_536
+
+_made = tuple.__new__  # half of what a NamedTuple's own constructor costs, and there are thousands
 
 
 def decode(log: Log) -> object | None:
@@ -56,31 +63,45 @@ def decode(log: Log) -> object | None:
 # ── what comes often, each by hand ──
 
 
+@lru_cache(TOPICS_KEPT)
+def account_of(topic: str) -> int:
+    """Return a topic as an account's number; raises Unfit or ValueError."""
+    return unsigned(word(topic), 0)
+
+
+@lru_cache(TOPICS_KEPT)
+def asset_of(topic: str) -> tuple[str, int]:
+    """Return a topic as (asset, subId); raises Unfit or ValueError."""
+    return packed(word(topic))
+
+
+@lru_cache(TOPICS_KEPT)
+def address_of(topic: str) -> str:
+    """Return a topic as an address; raises Unfit or ValueError."""
+    return address(word(topic))
+
+
 def _balance_adjusted(log: Log) -> ev.BalanceAdjusted:
     raw = body(log, 4, 4)
     _, account, manager, asset_and_sub_id = log.topics
-    asset, sub_id = packed(word(asset_and_sub_id))
-    return ev.BalanceAdjusted(
-        log.address,
-        int.from_bytes(word(account), "big"),
-        address(word(manager)),
-        asset,
-        sub_id,
-        int.from_bytes(raw[64:96], "big", signed=True),
-    )
+    asset, sub_id = asset_of(asset_and_sub_id)
+    after = int.from_bytes(raw[64:96], "big", signed=True)
+    fields = (log.address, account_of(account), address_of(manager), asset, sub_id, after)
+    return _made(ev.BalanceAdjusted, fields)
 
 
 def _account_interest(log: Log) -> ev.AccountInterestAccrued:
     raw = body(log, 3, 2)
-    account = unsigned(word(log.topics[1]), 0)
-    return ev.AccountInterestAccrued(
-        log.address, account, signed(raw, 0), signed(raw, 1), unsigned(raw, 2)
-    )
+    before = int.from_bytes(raw[:32], "big", signed=True)
+    interest = int.from_bytes(raw[32:64], "big", signed=True)
+    index = int.from_bytes(raw[64:], "big")
+    fields = (log.address, account_of(log.topics[1]), before, interest, index)
+    return _made(ev.AccountInterestAccrued, fields)
 
 
 def _position_settled(log: Log) -> ev.PositionSettled:
     raw = body(log, 3, 2)
-    account = unsigned(word(log.topics[1]), 0)
+    account = account_of(log.topics[1])
     return ev.PositionSettled(log.address, account, signed(raw, 1), unsigned(raw, 2))
 
 
@@ -273,6 +294,8 @@ _BY_NAME: Final[dict[str, Decoder]] = {
     "MtmCutOffSet": shaped("i", ev.MtmCutoffSet),
     "ManagerWhitelisted": shaped("a b", ev.ManagerWhitelisted),
     "SMAccountSet": shaped("u", ev.SecurityAccountSet),
+    "SettlementHeartbeatUpdated": shaped("u64", ev.SettlementHeartbeatSet),
+    **{name: authority(name) for name in AUTHORITY},
 }
 
 DECODERS: Final[dict[str, Decoder]] = {TOPIC[name]: make for name, make in _BY_NAME.items()}

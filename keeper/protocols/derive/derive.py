@@ -5,27 +5,33 @@ Holds nothing but the tables and what was derived from them at the accrued times
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from keeper.domain.effects import Call, Notice
 from keeper.domain.errors import InvariantViolation
-from keeper.domain.events import BlockSealed, Log
+from keeper.domain.events import BlockSealed, Log, OracleUpdated, PayloadReceived, RoundObserved
 from keeper.domain.units import AccountId, Address, from_wad, to_wad
 from keeper.liquidation import executor
 from keeper.liquidation.strategy import Bidder, Opportunity, Proposal, Service
 from keeper.margin.book import Ints
+from keeper.market.opinions import Opinions
 from keeper.portfolio.state import Portfolio
 from keeper.protocols.derive import calls
 from keeper.protocols.derive.accrual import Accrual
+from keeper.protocols.derive.ahead import Bundle, SignedData
+from keeper.protocols.derive.bundling import bringing
 from keeper.protocols.derive.decode import decode
-from keeper.protocols.derive.doubts import quote_states, suspicion
+from keeper.protocols.derive.doubts import Judge, halted, quote_ages, quote_states, suspicion
 from keeper.protocols.derive.executing import through_executor
 from keeper.protocols.derive.fold import Fold, watch_addresses
+from keeper.protocols.derive.fold_hot import fold_logs
+from keeper.protocols.derive.leading import Leading, lead
 from keeper.protocols.derive.model import Model, Scene, Served
 from keeper.protocols.derive.opportunities import Outlook, opportunities
 from keeper.protocols.derive.tables import DeriveTables, ManagerRow
 from keeper.protocols.derive.wiring import DeriveConfig
-from keeper.venue import Encoded, Margined, VenueBook
+from keeper.venue import Encoded, Heard, Margined, VenueBook
 
 
 class Derive:
@@ -41,6 +47,10 @@ class Derive:
         self._scenes: list[Scene] = []
         self._served: list[Served] = []
         self._owned: tuple[int, frozenset[AccountId]] = (-1, frozenset())
+        self._opinions = Opinions(config.quotes, config.rule)
+        self._signed = SignedData(self.tables, config.payloads)
+        self._judge = Judge(self.tables, self._accrual, self._opinions, config.quotes)
+        self._leading: Leading | None = None
 
     @property
     def name(self) -> str:
@@ -74,15 +84,35 @@ class Derive:
         """Write an event to the tables."""
         self._fold.fold(event, block)
 
+    def fold_logs(self, logs: Sequence[Log], block: BlockSealed) -> None:
+        """Decode and fold a block's logs, many at once; raises UndecodableLog."""
+        fold_logs(self, self._fold.tables, logs, block)
+
+    def hear(self, event: Heard) -> None:
+        """Take note of prices, rounds and signed data; data the chain refused are forgotten."""
+        match event:
+            case OracleUpdated():
+                self._opinions.hear_price(event)
+            case RoundObserved():
+                self._opinions.hear_round(event)
+            case PayloadReceived():
+                self._signed.hear(event)
+            case _:
+                if self._leading is not None and event.reason in calls.DATA_FAULTS:
+                    self._signed.refuse(self._leading.brought())
+
     def accrue(self, timestamp: int) -> None:
         """Move interest, funding, expiries and the age of quotes to `timestamp`."""
         self._accrual = Accrual(self.tables, timestamp)
         self._scenes = self._model.scenes(self._accrual)
         self._served = []
+        self._judge = Judge(self.tables, self._accrual, self._opinions, self.config.quotes)
+        self._leading = self._lead(timestamp)
 
     def books(self) -> Sequence[VenueBook]:
         """Return every supported account at the accrued timestamp."""
-        self._served = self._model.serve(self._accrual, self._scenes)
+        newer = None if self._leading is None else self._leading.newer
+        self._served = self._model.serve(self._accrual, self._scenes, newer)
         return [served.venue_book for served in self._served]
 
     def unsupported(self) -> int:
@@ -93,9 +123,12 @@ class Derive:
         """Return what can be done about rows in breach or attention; ours are left out."""
         for served in self._served:
             if served.venue_book is margined.book:
-                everywhere, suspect = suspicion(self.tables, served.scene)
-                outlook = Outlook(self._accrual.now, self._own_accounts(), everywhere, suspect)
-                return opportunities(self.tables, served, margined, breaches, outlook)
+                scene, at = served.scene, (served, margined, breaches)
+                outlook, ahead = self._outlook(scene, self._judge), self._outlook_ahead(scene)
+                found = opportunities(self.tables, *at, outlook, ahead)
+                if self._leading is not None:
+                    self._leading.take(margined, found)
+                return found
         raise InvariantViolation("margin of a book that is not of the accrued timestamp")
 
     def bidders(self) -> Sequence[Bidder]:
@@ -113,14 +146,22 @@ class Derive:
             raise InvariantViolation(
                 f"{proposal.service} of account {opportunity.account} is not on offer"
             )
+        leading = self._leading
+        bundle = None if leading is None else leading.bundle(opportunity, proposal)
         if proposal.service is Service.BID:
-            encoded = self._encode_bid(opportunity, proposal)
+            encoded = self._encode_bid(opportunity, proposal, bundle)
             if encoded.sender != self.config.executor:
                 return encoded
-            at = (self.tables, self._accrual.readings, self.config.guard)
-            return through_executor(*at, encoded, opportunity, proposal)
-        gas = calls.gas_limit(proposal.service, opportunity.positions)
-        return Encoded(self._encode_open(opportunity, proposal.service), gas, None)
+            if bundle is None:
+                at = (self.tables, self._accrual.readings, self.config.guard)
+                return through_executor(*at, encoded, opportunity, proposal)
+        else:
+            gas = calls.gas_limit(proposal.service, opportunity.positions)
+            encoded = Encoded(self._encode_open(opportunity, proposal.service), gas, None)
+        if bundle is None or leading is None or self.config.executor is None:
+            return encoded
+        ahead = (self.tables, leading.newer.accrual.readings, self.config.guard)
+        return bringing(*ahead, encoded, opportunity, proposal, bundle)
 
     def reason(self, data: str) -> str:
         """Return the classified name of revert data."""
@@ -128,11 +169,16 @@ class Derive:
 
     def quotes(self) -> tuple[tuple[str, str], ...]:
         """Return the required quotes' states at the accrued timestamp."""
-        return quote_states(self.tables, self._accrual, self._scenes)
+        return quote_states(self.tables, self._judge, self._scenes)
+
+    def quote_ages(self) -> tuple[tuple[str, float], ...]:
+        """Return the required quotes' ages at the accrued timestamp, over their heartbeats."""
+        return quote_ages(self.tables, self._accrual, self._scenes)
 
     def notices(self) -> Sequence[Notice]:
         """Return and forget what folding found worth telling."""
-        return self._fold.drain()
+        led = [] if self._leading is None else self._leading.drain()
+        return [*self._fold.drain(), *self._signed.drain(), *led]
 
     def moved(self) -> Sequence[str]:
         """Return and forget which rules the last block's logs changed."""
@@ -141,6 +187,27 @@ class Derive:
     def owned(self) -> tuple[AccountId, ...]:
         """Return our own accounts, ascending: never liquidated by us."""
         return tuple(sorted(self._own_accounts()))
+
+    def _lead(self, now: int) -> Leading | None:
+        """Return what signed data come to, None where nothing could bring them."""
+        if self.config.executor is None and self.config.auction_utils is None:
+            return None
+        ahead = self._signed.ahead(now)
+        return lead(self.tables, self._model, self._scenes, ahead, self._opinions, now)
+
+    def _outlook(self, scene: Scene, judge: Judge) -> Outlook:
+        everywhere, suspect = suspicion(self.tables, scene, judge)
+        owned, dead = self._own_accounts(), halted(scene, judge)
+        return Outlook(self._accrual.now, owned, everywhere, suspect, dead)
+
+    def _outlook_ahead(self, scene: Scene) -> Outlook | None:
+        """Return how accounts that lead are looked at: without an executor only bids bring data."""
+        newer = None if self._leading is None else self._leading.scene(scene)
+        if self._leading is None or newer is None:
+            return None
+        outlook = self._outlook(newer, self._leading.judge)
+        carried = None if self.config.executor is not None else (Service.BID,)
+        return replace(outlook, services=carried)
 
     def _own_accounts(self) -> frozenset[AccountId]:
         """Return the bidders and what else their owners hold: slices bought stay with the owner."""
@@ -176,7 +243,9 @@ class Derive:
         option = self.tables.managers[manager].option
         return calls.settle_options(manager, option, account)
 
-    def _encode_bid(self, opportunity: Opportunity, proposal: Proposal) -> Encoded:
+    def _encode_bid(
+        self, opportunity: Opportunity, proposal: Proposal, bundle: Bundle | None
+    ) -> Encoded:
         bidder = proposal.bidder
         owner = None if bidder is None else self.tables.owners.get(bidder)
         if bidder is None or owner is None or bidder not in self.config.bidders:
@@ -197,4 +266,7 @@ class Derive:
             raise InvariantViolation("a bid through a helper that is not configured")
         cash = to_wad(proposal.cash_usd)
         call = calls.advanced_bid(helper, opportunity.scenario, account, bidder, share, limit, cash)
-        return Encoded(call, gas, owner)
+        if bundle is None or owner == self.config.executor:
+            return Encoded(call, gas, owner)
+        # An owner's own key sends no batch; the cash that moves into the fresh account brings it.
+        return Encoded(calls.with_manager_data(call, bundle.batch()), gas + bundle.gas, owner)

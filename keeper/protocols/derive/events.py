@@ -229,6 +229,13 @@ class DiffCapSet(NamedTuple):
     cap: int
 
 
+class SettlementHeartbeatSet(NamedTuple):
+    """How old a forward may be in the half hour before its expiry."""
+
+    source: Address
+    seconds: int
+
+
 class ForwardPosted(NamedTuple):
     """A forward of an expiry; its aggregates are 0 outside the settlement window."""
 

@@ -12,6 +12,7 @@ from keeper.domain.effects import Notice
 from keeper.domain.events import BlockSealed
 from keeper.domain.units import Address
 from keeper.protocols.derive import fold_accounts, fold_quotes, fold_rules
+from keeper.protocols.derive.authority import CHANGES, AuthorityChanged, described, versions
 from keeper.protocols.derive.fold_rules import feeds_of, libs
 from keeper.protocols.derive.record import load
 from keeper.protocols.derive.tables import DeriveTables
@@ -24,6 +25,7 @@ WRITERS: Final[dict[type, Writer]] = {
     **fold_accounts.WRITERS,
     **fold_quotes.WRITERS,
     **fold_rules.WRITERS,
+    AuthorityChanged: lambda _tables, _event, _timestamp: None,  # it moves no state of ours
 }
 
 
@@ -47,13 +49,27 @@ class Fold:
 
     def fold(self, event: object, block: BlockSealed) -> None:
         """Write one event of a block; a stranger's event writes nothing."""
-        self.write(event, block.timestamp)
+        kind = type(event)
+        if kind in CHANGES:
+            self.write(event, block.timestamp)
+            return
+        # What comes by the thousand a block, the short way.
+        told = WRITERS[kind](self.tables, event, block.timestamp)
+        if told:
+            self._notices.extend(told)
 
     def write(self, event: object, timestamp: int) -> None:
-        """Write one event of a block with this timestamp."""
+        """Write one event of a block with this timestamp; note what it changed of the rules."""
+        change = described(self.tables, event) if type(event) in CHANGES else None
+        before = () if change is None else versions(self.tables)
         told = WRITERS[type(event)](self.tables, event, timestamp)
         if told:
             self._notices.extend(told)
+        if change is None:
+            return
+        # A parameter that a contract nobody reads was given changes nothing of ours.
+        if isinstance(event, AuthorityChanged) or versions(self.tables) != before:
+            self._moved.append(change)
 
     def drain(self) -> tuple[Notice, ...]:
         """Return and forget what folding found worth telling."""
@@ -74,6 +90,7 @@ def watch_addresses(tables: DeriveTables) -> tuple[Address, ...]:
     """
     config = tables.config
     found = [config.sub_accounts, config.cash, config.auction, *config.managers, *libs(tables)]
+    found += [] if config.timelock is None else [config.timelock]
     found += [lib for lib, _ in tables.margin.items()]
     managers = [row for _, row in tables.managers.items()]
     for manager in managers:

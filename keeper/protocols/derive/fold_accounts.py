@@ -56,9 +56,14 @@ def _cash_adjusted(tables: DeriveTables, event: ev.BalanceAdjusted, now: int) ->
     row = tables.cash_state.get(event.asset)
     if row is not None:
         # Truncation to a wei for each account: the contract's totals stop at zero too.
-        supply = max(0, row.supply + max(0, event.after))
-        borrow = max(0, row.borrow + max(0, -event.after))
-        _cash_set(tables, event.asset, row._replace(supply=supply, borrow=borrow), now)
+        supply, borrow, after = row.supply, row.borrow, event.after
+        if after > 0:
+            supply += after
+        else:
+            borrow -= after
+        supply, borrow = max(0, supply), max(0, borrow)
+        at = now if borrow > 0 else 0
+        tables.cash_state.set(event.asset, with_totals(row, supply, borrow, at))
 
 
 # ── cash ──
@@ -70,9 +75,18 @@ def account_interest(tables: DeriveTables, event: ev.AccountInterestAccrued, now
     if row is None:
         return
     tables.cash_index.set(tables.row(event.account), event.account_index)
-    before = event.before + event.interest
-    supply, borrow = row.supply - max(0, before), row.borrow - max(0, -before)
-    tables.cash_state.set(event.source, row._replace(supply=supply, borrow=borrow, accrued_at=now))
+    before, supply, borrow = event.before + event.interest, row.supply, row.borrow
+    if before > 0:
+        supply -= before
+    else:
+        borrow += before
+    tables.cash_state.set(event.source, with_totals(row, supply, borrow, now))
+
+
+def with_totals(row: CashRow, supply: int, borrow: int, accrued_at: int) -> CashRow:
+    """Return the row with other totals: by place, because a busy block asks for thousands."""
+    _, _, borrow_index, supply_index, _, *fees = row
+    return CashRow._make((supply, borrow, borrow_index, supply_index, accrued_at, *fees))
 
 
 def interest_accrued(tables: DeriveTables, event: ev.InterestAccrued, now: int) -> None:

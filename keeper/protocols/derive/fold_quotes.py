@@ -34,7 +34,7 @@ SETTLEMENT_WINDOW_S: Final = 1_800
 
 def position_settled(tables: DeriveTables, event: ev.PositionSettled, _: int) -> None:
     """Write an account's profit and the price it was marked to."""
-    if _holds(tables, event.account, event.source):
+    if holds(tables, event.account, event.source):
         row = tables.row(event.account)
         tables.perp_pnl.set(row, event.pnl)
         tables.perp_mark.set(row, event.price)
@@ -42,7 +42,7 @@ def position_settled(tables: DeriveTables, event: ev.PositionSettled, _: int) ->
 
 def funding_applied(tables: DeriveTables, event: ev.FundingApplied, _: int) -> None:
     """Add an account's funding and write the index it was booked up to."""
-    if _holds(tables, event.account, event.source):
+    if holds(tables, event.account, event.source):
         row = tables.row(event.account)
         if event.funding:
             tables.perp_funding.set(row, tables.perp_funding.get(row) + event.funding)
@@ -51,13 +51,13 @@ def funding_applied(tables: DeriveTables, event: ev.FundingApplied, _: int) -> N
 
 def position_cleared(tables: DeriveTables, event: ev.PositionCleared, _: int) -> None:
     """Write that profit and funding went into cash."""
-    if _holds(tables, event.account, event.source):
+    if holds(tables, event.account, event.source):
         row = tables.row(event.account)
         tables.perp_pnl.set(row, 0)
         tables.perp_funding.set(row, 0)
 
 
-def _holds(tables: DeriveTables, account: int, perp: Address) -> bool:
+def holds(tables: DeriveTables, account: int, perp: Address) -> bool:
     """Return whether this is the account's own perpetual: anybody may poke any other."""
     manager = tables.manager_of(account)
     return manager is not None and manager.perp == perp
@@ -97,6 +97,15 @@ def diff_cap_set(tables: DeriveTables, event: ev.DiffCapSet, _: int) -> None:
     row = tables.feeds.get(event.source)
     if row is not None and row.kind == DIFF:
         tables.feeds.set(event.source, row._replace(diff_cap=event.cap))
+
+
+def settlement_heartbeat_set(
+    tables: DeriveTables, event: ev.SettlementHeartbeatSet, _: int
+) -> None:
+    """Write how old a forward may be while its settlement price is made."""
+    row = tables.feeds.get(event.source)
+    if row is not None and row.kind == FORWARD:
+        tables.feeds.set(event.source, row._replace(settlement_heartbeat_s=event.seconds))
 
 
 def forward_posted(tables: DeriveTables, event: ev.ForwardPosted, _: int) -> None:
@@ -153,6 +162,7 @@ WRITERS: Final[dict[type, Callable[[DeriveTables, Any, int], None]]] = {
     ev.SpotPosted: spot_posted,
     ev.DiffPosted: diff_posted,
     ev.DiffCapSet: diff_cap_set,
+    ev.SettlementHeartbeatSet: settlement_heartbeat_set,
     ev.ForwardPosted: forward_posted,
     ev.VolPosted: vol_posted,
     ev.RatePosted: rate_posted,

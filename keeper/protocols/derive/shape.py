@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keeper.domain.units import AccountId, Address
+from keeper.domain.units import Address
 from keeper.margin.book import Flags, Indices, Ints, Kind, Listing
 from keeper.portfolio.instruments import Instrument
 from keeper.protocols.derive.tables import DeriveTables, ManagerRow
@@ -21,14 +21,31 @@ NONE = -1
 class Group(NamedTuple):
     """Accounts margined by one lib, ascending; `refused` where the chain reverts for all of them.
 
-    accounts  (account,) int64, the venue's ids
-    rows      (account,) int64, rows of the portfolio
+    accounts     (account,) int64, the venue's ids
+    rows         (account,) int64, rows of the portfolio
+    start        (account + 1,) int64, as `Book.start`
+    instrument   (row,) int32, rows of the listing
+    places       (row,) int64, where the portfolio keeps the quantities
+    perpetuals   rows that hold the perpetual, and whose accounts they are: (2, holder) int64
     """
 
     lib: Address
     refused: bool
     accounts: Ints
     rows: Ints
+    start: Ints
+    instrument: Indices
+    places: Ints
+    perpetuals: Ints
+
+
+class Members(NamedTuple):
+    """A manager's accounts, ascending, (account,): ids, portfolio rows, and indexes of `libs`."""
+
+    accounts: Ints
+    rows: Ints
+    libs: tuple[Address, ...]  # ascending
+    lib: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +53,14 @@ class Shape:
     """What one manager's accounts hold, as numbers; all (instrument,) in the listing's order.
 
     instruments  what the listing's rows are
-    local        (portfolio instrument,) int32, row of the listing, -1 where it is not in it
     expiries     unix seconds, ascending: the listing's expiry rows
     base         listing rows of the BASE instruments, in order
-    perpetual    listing row of the perpetual, -1 where nobody holds it
     """
 
     listing: Listing
     instruments: tuple[Instrument, ...]
-    local: Indices
     expiries: tuple[int, ...]
     base: tuple[int, ...]
-    perpetual: int
     groups: tuple[Group, ...]
 
     @property
@@ -62,42 +75,53 @@ class Shapes:
     def __init__(self, tables: DeriveTables) -> None:
         self._tables = tables
         self._kept: dict[Address, tuple[tuple[int, ...], Shape]] = {}
+        self._members: dict[Address, tuple[tuple[int, ...], Members]] = {}
 
     def of(self, manager: Address, row: ManagerRow) -> Shape:
         """Return the shape of a manager's accounts as they stand."""
         tables = self._tables
-        key = (
-            tables.portfolio.positions.structure,
-            tables.accounts.version,
-            tables.overrides.version,
-            tables.managers.version,
-        )
+        versions = (tables.accounts.version, tables.overrides.version, tables.managers.version)
+        key = (tables.portfolio.positions.structure, *versions)
         kept = self._kept.get(manager)
         if kept is None or kept[0] != key:
-            kept = self._kept[manager] = (key, _shape(tables, manager, row))
+            members = self._members.get(manager)
+            if members is None or members[0] != versions:
+                members = (versions, _members(tables, manager, row))
+                self._members[manager] = members
+            kept = self._kept[manager] = (key, _shape(tables, row, members[1]))
         return kept[1]
 
 
-def _shape(tables: DeriveTables, manager: Address, row: ManagerRow) -> Shape:
+def _members(tables: DeriveTables, manager: Address, row: ManagerRow) -> Members:
     ids = tables.members(manager)
-    rows = np.array([tables.row(account) for account in ids], np.int64)
-    start, held, _ = tables.portfolio.positions.book(rows)
+    libs = [tables.lib_of(account, row) for account in ids]
+    known = tuple(sorted(dict.fromkeys(libs)))
+    place = {lib: index for index, lib in enumerate(known)}
+    return Members(
+        np.array(ids, np.int64),
+        np.array([tables.row(account) for account in ids], np.int64),
+        known,
+        np.array([place[lib] for lib in libs], np.int64),
+    )
+
+
+def _shape(tables: DeriveTables, row: ManagerRow, members: Members) -> Shape:
+    start, held, _ = tables.portfolio.positions.places(members.rows)
     instruments = tables.portfolio.instruments
-    found = np.unique(held)
+    found = np.flatnonzero(np.bincount(held, minlength=len(instruments)))
     found = found[np.argsort(instruments.rank[found], kind="stable")] if len(found) else found
     listed = tuple(instruments[int(each)] for each in found)
     local = np.full(len(instruments), NONE, np.int32)
     local[found] = np.arange(len(found), dtype=np.int32)
     listing, expiries = _listing(listed)
     crowded = _expiries_held(start, local[held], listing) > row.expiries_max
+    perpetual = _perpetual(listing)
     return Shape(
         listing=listing,
         instruments=listed,
-        local=local,
         expiries=expiries,
         base=tuple(int(each) for each in np.flatnonzero(listing.kind == Kind.BASE)),
-        perpetual=_perpetual(listing),
-        groups=_groups(tables, row, ids, rows, crowded),
+        groups=_groups(tables, members, crowded, local, perpetual),
     )
 
 
@@ -133,19 +157,21 @@ def _expiries_held(start: Ints, instrument: Indices, listing: Listing) -> Ints:
 
 
 def _groups(
-    tables: DeriveTables,
-    manager: ManagerRow,
-    ids: tuple[AccountId, ...],
-    rows: Ints,
-    crowded: Flags,
+    tables: DeriveTables, members: Members, crowded: Flags, local: Indices, perpetual: int
 ) -> tuple[Group, ...]:
     """Return the groups in order of lib, those the chain refuses last in each."""
-    members: dict[tuple[Address, bool], list[int]] = {}
-    for index, account in enumerate(ids):
-        key = (tables.lib_of(account, manager), bool(crowded[index]))
-        members.setdefault(key, []).append(index)
-    accounts = np.array(ids, np.int64)
-    return tuple(
-        Group(lib, refused, accounts[here], rows[here])
-        for (lib, refused), here in sorted(members.items())
-    )
+    groups = []
+    for index, lib in enumerate(members.libs):
+        for refused in (False, True):
+            here = np.flatnonzero((members.lib == index) & (crowded == refused))
+            if len(here) == 0:
+                continue
+            rows = members.rows[here]
+            start, held, places = tables.portfolio.positions.places(rows)
+            instrument = local[held]
+            legs = np.flatnonzero((instrument == perpetual) & (perpetual != NONE))
+            holders = np.searchsorted(start, legs, side="right") - 1
+            perpetuals = np.array([legs, holders], np.int64)
+            at = (members.accounts[here], rows, start, instrument, places, perpetuals)
+            groups.append(Group(lib, refused, *at))
+    return tuple(groups)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from keeper.domain.errors import ConfigError
 from keeper.domain.units import AccountId, Address
-from keeper.market.quotes import QuoteRule
+from keeper.market.payloads import PayloadRule
+from keeper.market.quotes import JudgeRule, QuoteRule
 from keeper.protocols.derive.guarded import GuardRule
 
 
@@ -26,7 +27,9 @@ class DeriveConfig:
     "<underlying>.<quote>" (quote: spot, stable, perp, forward, vol, rate) whose staleness turns
     readiness red. `bidders` are our own sub-accounts. A spot that jumps by more than
     `quote_jump_max_ppm` is doubted for `quote_doubt_s`. Bids by accounts that `executor` owns go
-    through it, guarded by `guard`. Raises ConfigError.
+    through it, guarded by `guard`. A call queued in the `timelock` of the venue's owner stops
+    decisions as a changed rule does. `quotes` says what else makes a spot suspect, `payloads` which
+    signed data an action brings. Raises ConfigError.
     """
 
     sub_accounts: Address
@@ -38,6 +41,7 @@ class DeriveConfig:
     auction_utils: Address | None = None
     data_submitter: Address | None = None
     executor: Address | None = None
+    timelock: Address | None = None
     underlyings: tuple[str, ...] = ()
     required_quotes: tuple[str, ...] = ()
     bidders: tuple[AccountId, ...] = ()
@@ -46,6 +50,8 @@ class DeriveConfig:
     snapshot_batch_calls: int = 1_000
     snapshot_range_blocks: int = 5_000
     guard: GuardRule = field(default_factory=GuardRule)
+    quotes: JudgeRule = field(default_factory=JudgeRule)
+    payloads: PayloadRule = field(default_factory=PayloadRule)
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - pydantic's name and shape
 
@@ -79,7 +85,15 @@ class DeriveConfig:
         return self.underlyings[self.managers.index(manager)]
 
 
-ADDRESS_FIELDS = ("sub_accounts", "cash", "auction", "auction_utils", "data_submitter", "executor")
+ADDRESS_FIELDS = (
+    "sub_accounts",
+    "cash",
+    "auction",
+    "auction_utils",
+    "data_submitter",
+    "executor",
+    "timelock",
+)
 COUNTS = (
     "quote_jump_max_ppm",
     "quote_doubt_s",

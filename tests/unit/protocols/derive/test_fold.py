@@ -6,6 +6,7 @@ import pytest
 
 from keeper.margin.book import Kind
 from keeper.protocols.derive import events as ev
+from keeper.protocols.derive.authority import AuthorityChanged
 from keeper.protocols.derive.fold import WRITERS, watch_addresses
 from keeper.protocols.derive.tables import AuctionRow, ForwardRow, PerpRow, VolRow
 from keeper.protocols.derive.wiring import NOWHERE
@@ -319,7 +320,7 @@ def test_every_event_has_a_writer() -> None:
         for each in vars(ev).values()
         if isinstance(each, type) and "source" in getattr(each, "_fields", ())
     }
-    assert set(WRITERS) == kinds
+    assert set(WRITERS) == {*kinds, AuthorityChanged}
 
 
 def test_what_is_watched_is_ours_once_and_nowhere_is_not(scene: Scene) -> None:
