@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,6 +41,7 @@ ACCOUNTS = st.integers(1, 6)  # two of them are opened in the course of a block,
 NUMBERS = st.one_of(
     st.integers(-3, 3),
     st.integers(-(10**22), 10**22),
+    st.sampled_from([10**25, -(10**25), 10**25, -(10**25)]),  # more than there is of cash
     st.sampled_from([HI_MAX * WAD, -HI_MAX * WAD, 2**127 - 1, 2**64, -(2**64), WAD - 1]),
 )
 NATURALS = st.integers(0, 10**22)
@@ -191,3 +193,55 @@ def test_a_block_folded_at_once_is_a_block_folded_log_by_log(
         assert its_hash is not None
         whole.undo.rewind(number, its_hash)
         assert whole.told()[:2] == states[number - 1][:2]
+
+
+def cash_log(account: int, after: int) -> Log:
+    packed = bytes.fromhex(CASH[2:]) + bytes(12)
+    return log_of("BalanceAdjusted", account, MANAGER, packed, 1, 2, after, 3, source=SUB_ACCOUNTS)
+
+
+def interest_log(account: int, before: int) -> Log:
+    return log_of("InterestAccruedOnAccount", account, before, 0, WAD, source=CASH)
+
+
+UPPER = TWISTS["upper"](cash_log(10, 5))
+SPOT = log_of("SpotPriceUpdated", 5, 6, NOW, source=SPOT_FEED)
+LEAVE, RETURN = interest_log(1, 9 * 10**24), cash_log(1, 10**24)
+
+
+@pytest.mark.parametrize(
+    "logs",
+    [
+        pytest.param([LEAVE, RETURN, LEAVE, RETURN, RETURN], id="totals_that_stop_at_zero"),
+        pytest.param([LEAVE, LEAVE, RETURN, RETURN], id="totals_that_come_back_late"),
+        pytest.param(
+            [cash_log(1, 7), TWISTS["short"](SPOT), cash_log(1, 8)], id="the_one_aside_is_cut"
+        ),
+        pytest.param([cash_log(10, 4), UPPER, cash_log(10, 6)], id="one_account_said_in_two_ways"),
+        pytest.param([UPPER, cash_log(10, 6), UPPER], id="one_account_said_in_two_ways_again"),
+        pytest.param([cash_log(1, 7), TWISTS["prefix"](cash_log(2, 8))], id="no_prefix"),
+        pytest.param([cash_log(1, 7), TWISTS["digits"](cash_log(2, 8))], id="no_digits"),
+    ],
+)
+def test_folded_at_once_is_folded_log_by_log(logs: list[Log]) -> None:
+    numbered = [log._replace(log_index=index) for index, log in enumerate(logs)]
+    single, whole = World(), World()
+    assert single.fold(2, numbered, None) == whole.fold(2, numbered, 1)
+    assert single.told() == whole.told()
+
+
+def test_many_hot_logs_are_one_write_a_column() -> None:
+    world = World()
+    legs = [(account, call) for account in range(1, 5) for call in (False, True)] * 20
+    logs = []
+    for index, (account, call) in enumerate(legs):
+        sub_id = option_id(SOON, 2_000, call)
+        for asset, sub in ((OPTION, sub_id), (CASH, 0)):
+            packed = bytes.fromhex(asset[2:]) + sub.to_bytes(12, "big")
+            where = (account, MANAGER, packed)
+            made = log_of("BalanceAdjusted", *where, 1, 2, index - 80, 3, source=SUB_ACCOUNTS)
+            logs.append(made)
+    assert world.fold(2, logs, 128) == ""
+    written = world.undo._frames[-1].writes
+    assert len(written) == 3, "cash, its totals, positions"
+    assert world.tables.cash.get(world.tables.row(4)) == len(legs) - 81

@@ -102,6 +102,19 @@ def test_structure_moves_only_with_rows(positions: Positions, instruments: Instr
     assert positions.structure > before
 
 
+def test_structure_moves_with_the_rows_of_many_writes_and_not_with_quantities(
+    positions: Positions, instruments: Instruments
+) -> None:
+    one, two = (instruments.row(option(strike)) for strike in (1, 2))
+    seen = [positions.structure]
+    for values in ({(0, one): 5, (3, two): 7}, {(0, one): 6}, {(3, one): 1, (3, two): 0}):
+        positions.set_many(values)
+        seen.append(positions.structure)
+    assert seen[0] < seen[1] == seen[2] < seen[3]
+    assert (positions.held(0), positions.held(3)) == ([(one, 6)], [(one, 1)])
+    assert positions.total == 2
+
+
 def test_an_account_stays_in_canonical_order_while_it_grows_and_moves(
     positions: Positions, instruments: Instruments
 ) -> None:
