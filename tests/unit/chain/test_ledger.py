@@ -1,12 +1,13 @@
 """The ledger: what the schema refuses, what a transaction refuses by a word, and money."""
 
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
 from keeper.chain import schema
 from keeper.chain.ledger import Ledger
-from keeper.chain.rows import CapParameters, Delivery, LaneRow, Receipt
+from keeper.chain.rows import CapParameters, Delivery, LaneRow, Outcome, Receipt
 from keeper.domain.errors import InvariantViolation, StorageError
 from tests.unit.chain.fake_node import CHAIN_ID
 from tests.unit.chain.lane_bench import LANE, attempt, hash_of, intent
@@ -291,6 +292,19 @@ async def test_settling_reopening_and_settling_again_counts_once(ledger):
         assert (settled.block_number, settled.block_hash) == (5, BLOCK)
         assert await ledger.reopen(settled) == "BOUND"
         assert await ledger.spent(f"lane:{LANE}") == (10**14, 0)
+
+
+async def test_the_receipts_of_a_block_are_booked_together_or_not_at_all(ledger):
+    for number in (0, 1):
+        await ledger.bind(intent(number + 1, number + 1), attempt(number), 1)
+    slots = await ledger.open_slots()
+    receipts = [replace(receipt(), hash=each.last.hash) for each in slots]
+    good = [Outcome(*each, 1, "DONE", "") for each in zip(slots, receipts, strict=True)]
+    with pytest.raises(InvariantViolation):
+        await ledger.include_group([good[0], good[1]._replace(state="nonsense")])
+    assert [each.state for each in await ledger.open_slots()] == ["LIVE", "LIVE"]
+    await ledger.include_group(good)
+    assert [each.state for each in await ledger.open_slots()] == ["INCLUDED", "INCLUDED"]
 
 
 async def test_an_orphan_of_an_account_with_another_live_action_is_lost(ledger):
