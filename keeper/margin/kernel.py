@@ -25,7 +25,7 @@ from keeper.margin.kernel_shapes import Rows, Units
 
 
 THREADS: Final = 2
-PIECE: Final = 2048  # accounts (or options) that are worth another thread
+PIECE: Final = 8192  # accounts (or options) that are worth another thread: starting it has a price
 HERE: Final = Path(__file__).parent
 TROUBLES_MAX: Final = 16
 COLUMNS_STEP: Final = 8  # a ladder row is padded to whole registers

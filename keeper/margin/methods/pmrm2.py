@@ -6,6 +6,7 @@ name, no chain. Formulae: Derive v2's portfolio manager PMRM_2; section numbers 
 the venue's specification (2.1 to 2.7).
 """
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
@@ -48,6 +49,8 @@ __all__ = [
 ]
 
 CHUNK_ROWS: Final = 65_536  # temporaries stay near a few MiB and inside the cache
+FEW_ROWS: Final = 4_096
+MARKETS_KEPT: Final = 2  # the chain's quotes and those ahead of them
 
 
 class Pmrm2:
@@ -70,6 +73,8 @@ class Pmrm2:
         self.parameters = parameters
         self._chunk_rows = chunk_rows
         self._threads = threads
+        self._known: deque[tuple[Market, tuple[PriceLadder, Terms]]] = deque(maxlen=MARKETS_KEPT)
+        self._few: tuple[Book, Market, list[tuple[int, int, Exposure]]] | None = None
 
     @property
     def name(self) -> str:
@@ -83,7 +88,10 @@ class Pmrm2:
 
     def require(self, book: Book, market: Market) -> Result:
         """Return every account's requirement (section 2.7); `worst` = the first worst index."""
-        return self.require_priced(book, market, self.price(book, market))
+        priced = self.price(book, market)
+        if self._compiled:  # everything listed was priced: what is asked of it next is known
+            self._known.appendleft((market, priced))
+        return self.require_priced(book, market, priced)
 
     def price(
         self,
@@ -207,8 +215,16 @@ class Pmrm2:
         return totals
 
     def _chunks(self, book: Book, market: Market) -> Iterator[tuple[int, int, Exposure]]:
-        priced = self.price(book, market)
-        return exposures(self.parameters, book, market, priced, self._chunk_rows)
+        """Return the parts of a book; those of a few accounts serve until other ones are asked."""
+        if self._few is not None and self._few[0] is book and self._few[1] is market:
+            return iter(self._few[2])
+        known = (priced for each, priced in tuple(self._known) if each is market)
+        priced = next(known, None) or self.price(book, market)
+        parts = exposures(self.parameters, book, market, priced, self._chunk_rows)
+        if len(book.instrument) > FEW_ROWS:
+            return parts
+        self._few = (book, market, list(parts))
+        return iter(self._few[2])
 
     @property
     def _compiled(self) -> int:

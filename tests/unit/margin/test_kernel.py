@@ -55,7 +55,7 @@ def test_without_numba_a_stress_has_no_answer(without_numba: None) -> None:
 
 @needs_numba
 def test_threads_change_no_bit() -> None:
-    found = measured(9_000)
+    found = measured(3 * kernel.PIECE + 1)
     one, two, three = (
         Pmrm2(found.parameters, threads=n).require(found.book, found.market) for n in (1, 2, 3)
     )
@@ -329,3 +329,39 @@ def test_an_empty_book_has_an_answer() -> None:
         np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0), np.zeros(0), np.zeros(0)
     )
     assert len(Pmrm2(found.parameters).require(nobody, found.market).mm) == 0
+
+
+@needs_numba
+def test_what_is_asked_after_a_margin_is_what_is_asked_without_it() -> None:
+    found = measured(300)
+    kept, market = Pmrm2(found.parameters), found.market
+    scenario = np.zeros(found.book.accounts, np.int64)
+    few = Book(
+        found.book.start[:4],
+        found.book.instrument[: found.book.start[3]],
+        found.book.quantity[: found.book.start[3]],
+        found.book.cash[:3],
+        found.book.carried[:3],
+    )
+    for moved in (1.0, 1.1, 0.9):
+        now = replace(market, vol=market.vol * moved)
+        kept.require(found.book, now)
+        for book in (found.book, few):
+            asked = scenario[: book.accounts]
+            for _ in range(2):
+                anew = Pmrm2(found.parameters)
+                assert kept.ladder(book, now).tobytes() == anew.ladder(book, now).tobytes()
+                assert kept.greeks(book, now).tobytes() == anew.greeks(book, now).tobytes()
+                under = kept.under_scenario(book, now, asked)
+                assert under.tobytes() == anew.under_scenario(book, now, asked).tobytes()
+
+
+@needs_numba
+def test_a_market_that_was_margined_is_not_priced_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = measured(30)
+    method = Pmrm2(found.parameters)
+    method.require(found.book, found.market)
+    monkeypatch.setattr(method, "price", None)
+    assert method.ladder(found.book, found.market).shape == (30, method.scenarios + 1)
+    with pytest.raises(TypeError):
+        method.ladder(found.book, replace(found.market, stable=0.99))
