@@ -16,9 +16,9 @@ from typing import Any
 
 from keeper import __version__
 from keeper.app.checking import check
-from keeper.app.drilling import DrillOptions, drill
-from keeper.app.going_live import agreed, trial
+from keeper.app.drill.drilling import DrillOptions, drill
 from keeper.app.lanes import acknowledge, reset, show_lanes
+from keeper.app.leave.going_live import agreed, trial
 from keeper.app.margining import listing, margin_report, table
 from keeper.app.replaying import replay_journal
 from keeper.app.running import run

@@ -8,14 +8,14 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from keeper.app.activating import activation_of, difference
 from keeper.app.assembly import Places, assemble, contracts
-from keeper.app.executors import standings
 from keeper.app.keys import load_signers
+from keeper.app.leave.activating import activation_of, difference
+from keeper.app.leave.executors import standings
 from keeper.app.links import open_link
-from keeper.chain.endpoints import Role
-from keeper.chain.reader import NodeReader
-from keeper.chain.skew import check_skew
+from keeper.chain.link.endpoints import Role
+from keeper.chain.link.reader import NodeReader
+from keeper.chain.link.skew import check_skew
 from keeper.config import Config, describe
 from keeper.config.endpoints import endpoint_configs
 from keeper.domain.errors import ChainMismatch, EndpointError, KeeperError, OperatorError

@@ -6,16 +6,16 @@ from pathlib import Path
 
 from keeper.app.assembly import Core, Places
 from keeper.app.links import Links
-from keeper.chain.follower import Report
-from keeper.chain.lanes import LaneParameters
-from keeper.chain.ledger import Ledger
-from keeper.chain.modes import ObservingExecutor, SimulatingExecutor
-from keeper.chain.nurse import FollowParameters
-from keeper.chain.preflight import Preflight
-from keeper.chain.route_book import RouteBook
-from keeper.chain.route_settings import load_identity, open_book
-from keeper.chain.sender import ExecutionParameters, LaneExecutor, Surroundings
-from keeper.chain.signer import Signer
+from keeper.chain.keys.signer import Signer
+from keeper.chain.ledger.store import Ledger
+from keeper.chain.routes.book import RouteBook
+from keeper.chain.routes.settings import load_identity, open_book
+from keeper.chain.sending.follower import Report
+from keeper.chain.sending.lanes import LaneParameters
+from keeper.chain.sending.modes import ObservingExecutor, SimulatingExecutor
+from keeper.chain.sending.nurse import FollowParameters
+from keeper.chain.sending.preflight import Preflight
+from keeper.chain.sending.sender import ExecutionParameters, LaneExecutor, Surroundings
 from keeper.config import Config
 from keeper.domain.units import Address
 from keeper.ports import Clock, Executor

@@ -9,12 +9,12 @@ from contextlib import AsyncExitStack
 import aiohttp
 
 from keeper.app.assembly import targets
-from keeper.chain.hardening import deny_dumps
-from keeper.chain.kms import KmsKey, open_client
-from keeper.chain.remote_signer import HttpKey, RemoteSigner, find_key
-from keeper.chain.secret_files import read_secret
-from keeper.chain.signer import Signer, load_signer
-from keeper.chain.signing_policy import SigningPolicy
+from keeper.chain.keys.hardening import deny_dumps
+from keeper.chain.keys.kms import KmsKey, open_client
+from keeper.chain.keys.remote_signer import HttpKey, RemoteSigner, find_key
+from keeper.chain.keys.secret_files import read_secret
+from keeper.chain.keys.signer import Signer, load_signer
+from keeper.chain.keys.signing_policy import SigningPolicy
 from keeper.config import Config, LaneSection
 from keeper.config.lanes import key_name
 from keeper.domain.errors import ChainMismatch, ConfigError, EndpointError, KeyFileError

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from keeper.app.assembly import Places
 from keeper.app.links import open_link
-from keeper.chain.endpoints import Role
-from keeper.chain.lane_report import acknowledge_lane, lane_lines, reset_breaker
-from keeper.chain.reader import NodeReader
+from keeper.chain.link.endpoints import Role
+from keeper.chain.link.reader import NodeReader
+from keeper.chain.sending.lane_report import acknowledge_lane, lane_lines, reset_breaker
 from keeper.config import Config
 from keeper.config.endpoints import endpoint_configs
 from keeper.domain.units import Address

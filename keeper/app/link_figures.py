@@ -7,10 +7,10 @@ endpoints, never their URLs.
 from functools import partial
 from typing import Final
 
-from keeper.chain.endpoints import Endpoint
-from keeper.chain.heads import HeadFollower
-from keeper.chain.pool import EndpointPool
-from keeper.chain.rating import EndpointState
+from keeper.chain.link.endpoints import Endpoint
+from keeper.chain.link.pool import EndpointPool
+from keeper.chain.link.rating import EndpointState
+from keeper.chain.sealing.heads import HeadFollower
 from keeper.telemetry.metrics import Metrics
 
 

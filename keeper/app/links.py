@@ -5,12 +5,12 @@ import gc
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from keeper.chain.endpoints import Endpoint, EndpointConfig
-from keeper.chain.hedge import HedgedRpc
-from keeper.chain.http import RpcHttp
-from keeper.chain.pool import EndpointPool, Report
-from keeper.chain.watching import BestWatch
-from keeper.chain.websocket import RpcSocket
+from keeper.chain.link.endpoints import Endpoint, EndpointConfig
+from keeper.chain.link.hedge import HedgedRpc
+from keeper.chain.link.http import RpcHttp
+from keeper.chain.link.pool import EndpointPool, Report
+from keeper.chain.link.watching import BestWatch
+from keeper.chain.link.websocket import RpcSocket
 from keeper.config import Config
 from keeper.config.endpoints import endpoint_configs, pool_config
 from keeper.ports import Clock

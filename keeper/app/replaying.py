@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from keeper.app.assembly import Core, Places, assemble, edition, load_snapshot
-from keeper.app.snapshots import restore
+from keeper.app.state.snapshots import restore
 from keeper.config import Config, config_digest
 from keeper.domain.errors import ConfigError
 from keeper.domain.events import Started

@@ -14,8 +14,8 @@ import orjson
 
 from keeper.app.assembly import Core, assemble, load_snapshot
 from keeper.app.links import open_link
-from keeper.chain.endpoints import Role
-from keeper.chain.reader import NodeReader
+from keeper.chain.link.endpoints import Role
+from keeper.chain.link.reader import NodeReader
 from keeper.config import Config
 from keeper.config.endpoints import endpoint_configs
 from keeper.domain.errors import ConfigError, StorageError

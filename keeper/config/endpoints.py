@@ -3,9 +3,9 @@
 Must not know files, and opens nothing.
 """
 
-from keeper.chain.budget import BudgetConfig
-from keeper.chain.endpoints import EndpointConfig, Role
-from keeper.chain.pool import PoolConfig
+from keeper.chain.link.budget import BudgetConfig
+from keeper.chain.link.endpoints import EndpointConfig, Role
+from keeper.chain.link.pool import PoolConfig
 from keeper.config.sections import ChainSection, EndpointSection
 
 

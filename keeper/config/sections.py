@@ -10,15 +10,15 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
-from keeper.chain.breakers import BreakerParameters
-from keeper.chain.fees import FeeParameters
-from keeper.chain.preemption import PreemptionParameters
-from keeper.chain.preflight import PreflightParameters
-from keeper.chain.reader import ReaderConfig
-from keeper.chain.route_book import RoutePolicy
-from keeper.chain.route_settings import RouteSettings
-from keeper.chain.rows import CapParameters
-from keeper.chain.signing_policy import SigningLimits
+from keeper.chain.keys.signing_policy import SigningLimits
+from keeper.chain.ledger.rows import CapParameters
+from keeper.chain.link.reader import ReaderConfig
+from keeper.chain.routes.book import RoutePolicy
+from keeper.chain.routes.settings import RouteSettings
+from keeper.chain.sending.breakers import BreakerParameters
+from keeper.chain.sending.fees import FeeParameters
+from keeper.chain.sending.preemption import PreemptionParameters
+from keeper.chain.sending.preflight import PreflightParameters
 from keeper.domain.units import Hash
 from keeper.liquidation.halt import HaltRule
 from keeper.liquidation.limits import LimitParameters

@@ -10,15 +10,18 @@ ROOT = Path(__file__).parents[2]
 # Queues that take their limit from elsewhere, each with what holds it.
 HELD = {
     ("keeper/runtime/inbox.py", "_waiting"): "post raises InboxOverflow at waiting_max",
-    ("keeper/chain/subscription.py", "_queue"): "capacity: the oldest is lost, or it ends",
+    ("keeper/chain/link/subscription.py", "_queue"): "capacity: the oldest is lost, or it ends",
     (
-        "keeper/chain/modes.py",
+        "keeper/chain/sending/modes.py",
         "_waiting",
     ): "commands_waiting_max; in mode observe, answered at once",
-    ("keeper/chain/modes.py", "_refused"): "what was beyond commands_waiting_max of one block",
-    ("keeper/chain/sender.py", "_batches"): "commands_waiting_max over all batches",
-    ("keeper/chain/sender.py", "_refused"): "posted before anything else is done",
-    ("keeper/chain/signing_policy.py", "_signed_ns"): "signatures_per_minute_max",
+    (
+        "keeper/chain/sending/modes.py",
+        "_refused",
+    ): "what was beyond commands_waiting_max of one block",
+    ("keeper/chain/sending/sender.py", "_batches"): "commands_waiting_max over all batches",
+    ("keeper/chain/sending/sender.py", "_refused"): "posted before anything else is done",
+    ("keeper/chain/keys/signing_policy.py", "_signed_ns"): "signatures_per_minute_max",
 }
 SIZED = {"deque": ("maxlen", 1), "Queue": ("maxsize", 0), "LifoQueue": ("maxsize", 0)}
 

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from deploy.devnet.node import Node
-from keeper.chain.http import RpcHttp
-from keeper.chain.reader import NodeReader, ReaderConfig
+from keeper.chain.link.http import RpcHttp
+from keeper.chain.link.reader import NodeReader, ReaderConfig
 from keeper.domain.events import BlockSealed
 from keeper.portfolio.state import Portfolio
 from keeper.protocols.derive.compare import comparable, differences

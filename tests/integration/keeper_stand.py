@@ -16,9 +16,9 @@ from eth_account import Account
 from deploy.devnet.node import Node
 from deploy.devnet.venue import Venue, keeper_config
 from keeper.app.assembly import Core, Places, assemble, load_snapshot
-from keeper.app.snapshots import restore
-from keeper.chain.http import RpcHttp
-from keeper.chain.reader import NodeReader
+from keeper.app.state.snapshots import restore
+from keeper.chain.link.http import RpcHttp
+from keeper.chain.link.reader import NodeReader
 from keeper.config import Config, load
 from keeper.domain.events import Started
 from keeper.machine import Machine

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from deploy.devnet.node import Node, NodeOptions
 from deploy.devnet.rpc import Rpc
-from keeper.chain.ledger import Ledger
-from keeper.chain.rows import CapParameters
+from keeper.chain.ledger.rows import CapParameters
+from keeper.chain.ledger.store import Ledger
 from tests.integration.lane_world import CHAIN_ID, command, counted, executor, tell
 
 

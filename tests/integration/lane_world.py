@@ -14,15 +14,15 @@ from typing import Any
 from coincurve import PrivateKey
 
 from deploy.devnet.node import Node
-from keeper.chain.dispatch import Point, no_point
-from keeper.chain.farewell import FarewellParameters
-from keeper.chain.ledger import Ledger
-from keeper.chain.nurse import FollowParameters
-from keeper.chain.routes import PublicRoute
-from keeper.chain.rows import CapParameters
-from keeper.chain.sender import ExecutionParameters, LaneExecutor, Surroundings
-from keeper.chain.signer import LocalSigner, address_of
-from keeper.chain.websocket import RpcSocket
+from keeper.chain.keys.signer import LocalSigner, address_of
+from keeper.chain.ledger.rows import CapParameters
+from keeper.chain.ledger.store import Ledger
+from keeper.chain.link.websocket import RpcSocket
+from keeper.chain.routes.routing import PublicRoute
+from keeper.chain.sending.dispatch import Point, no_point
+from keeper.chain.sending.farewell import FarewellParameters
+from keeper.chain.sending.nurse import FollowParameters
+from keeper.chain.sending.sender import ExecutionParameters, LaneExecutor, Surroundings
 from keeper.domain.effects import Call, Command
 from keeper.domain.errors import KeeperError
 from keeper.domain.events import Event

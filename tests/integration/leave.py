@@ -6,11 +6,11 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from keeper.app.activating import activation_of, record
 from keeper.app.assembly import Places
 from keeper.app.keys import load_signers
-from keeper.chain.http import RpcHttp
-from keeper.chain.reader import NodeReader
+from keeper.app.leave.activating import activation_of, record
+from keeper.chain.link.http import RpcHttp
+from keeper.chain.link.reader import NodeReader
 from keeper.config import Config, load
 from keeper.domain.errors import ConfigError, KeeperError
 

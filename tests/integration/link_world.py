@@ -10,12 +10,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from deploy.devnet.node import Node
-from keeper.chain.endpoints import Endpoint, EndpointConfig, EndpointState, Role
-from keeper.chain.heads import HeadFollower, HeadsConfig, Watch
-from keeper.chain.http import RpcHttp
-from keeper.chain.pool import EndpointPool, PoolConfig
-from keeper.chain.reader import NodeReader, ReaderConfig
-from keeper.chain.transport import LIMITS, TransportLimits
+from keeper.chain.link.endpoints import Endpoint, EndpointConfig, EndpointState, Role
+from keeper.chain.link.http import RpcHttp
+from keeper.chain.link.pool import EndpointPool, PoolConfig
+from keeper.chain.link.reader import NodeReader, ReaderConfig
+from keeper.chain.link.transport import LIMITS, TransportLimits
+from keeper.chain.sealing.heads import HeadFollower, HeadsConfig, Watch
 from keeper.domain.events import BlockSealed, ChainRewound, Event
 from keeper.ports import Header
 from keeper.runtime.clock import SystemClock

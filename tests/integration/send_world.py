@@ -15,9 +15,9 @@ from typing import Any
 from eth_account import Account
 
 from deploy.devnet.node import Node, NodeOptions
-from keeper.chain.ledger import Ledger
-from keeper.chain.rows import CapParameters, Slot
-from keeper.chain.sender import LaneExecutor
+from keeper.chain.ledger.rows import CapParameters, Slot
+from keeper.chain.ledger.store import Ledger
+from keeper.chain.sending.sender import LaneExecutor
 from keeper.domain.effects import Command
 from keeper.domain.events import CommandCommitted, CommandSent
 from tests.integration.lane_world import (

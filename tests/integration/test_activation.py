@@ -13,7 +13,7 @@ import pytest
 
 from deploy.devnet.contract import Contract
 from deploy.executor.standing import deploy, permission
-from keeper.app.activating import FILE
+from keeper.app.leave.activating import FILE
 from keeper.cli import main
 from tests.integration.keeper_process import KeeperProcess, write_toml
 from tests.integration.keeper_rig import SHORT_VENUE, Rig, rig_in

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from deploy.devnet.node import HOST, Node, NodeOptions
-from keeper.chain.completeness import Watchlist
-from keeper.chain.endpoints import EndpointState
-from keeper.chain.http import RpcHttp
-from keeper.chain.reader import NodeReader, ReaderConfig
+from keeper.chain.link.endpoints import EndpointState
+from keeper.chain.link.http import RpcHttp
+from keeper.chain.link.reader import NodeReader, ReaderConfig
+from keeper.chain.sealing.completeness import Watchlist
 from keeper.ports import CallFailed
 from tests.integration.link_world import (
     BLOCK_TIME_MS,

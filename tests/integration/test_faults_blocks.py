@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 
 from deploy.devnet.node import Node, NodeOptions
-from keeper.chain.branch import GapTooDeep
-from keeper.chain.completeness import Watchlist
+from keeper.chain.link.branch import GapTooDeep
+from keeper.chain.sealing.completeness import Watchlist
 from keeper.domain.errors import FinalityViolated
 from tests.integration.link_world import (
     EMITTER,

@@ -11,14 +11,14 @@ from contextlib import asynccontextmanager
 import pytest
 
 from deploy.devnet.node import HOST, Node, NodeOptions
-from keeper.chain.budget import Budget
-from keeper.chain.endpoints import Endpoint, EndpointConfig, EndpointState
-from keeper.chain.heads import HeadFollower, HeadsConfig
-from keeper.chain.hedge import HedgeConfig, HedgedRpc
-from keeper.chain.http import RpcHttp
-from keeper.chain.pool import EndpointPool, PoolConfig
-from keeper.chain.reader import NodeReader, ReaderConfig
-from keeper.chain.transport import TransportLimits
+from keeper.chain.link.budget import Budget
+from keeper.chain.link.endpoints import Endpoint, EndpointConfig, EndpointState
+from keeper.chain.link.hedge import HedgeConfig, HedgedRpc
+from keeper.chain.link.http import RpcHttp
+from keeper.chain.link.pool import EndpointPool, PoolConfig
+from keeper.chain.link.reader import NodeReader, ReaderConfig
+from keeper.chain.link.transport import TransportLimits
+from keeper.chain.sealing.heads import HeadFollower, HeadsConfig
 from keeper.domain.errors import (
     ChainMismatch,
     DeadlineExceeded,

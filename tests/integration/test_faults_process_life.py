@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from keeper.chain.routes import hash_of
+from keeper.chain.routes.routing import hash_of
 from tests.integration.keeper_process import KeeperProcess, wait_for
 from tests.integration.keeper_rig import SHORT_VENUE, Rig, rig_in
 from tests.world.rpc_proxy import Call, Onward, Reply, rpc_proxy

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from deploy.devnet.node import Node, NodeOptions
-from keeper.chain.ledger import Ledger
-from keeper.chain.rows import CapParameters
+from keeper.chain.ledger.rows import CapParameters
+from keeper.chain.ledger.store import Ledger
 from keeper.domain.errors import StorageError
 from tests.integration.keeper_process import KeeperProcess
 from tests.integration.keeper_rig import SHORT_VENUE, Rig, rig_in

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from keeper.chain import fees as fee_rules
-from keeper.chain.follower import Follower
-from keeper.chain.http import RpcHttp
-from keeper.chain.routes import PublicRoute
-from keeper.chain.sender import LaneExecutor
+from keeper.chain.link.http import RpcHttp
+from keeper.chain.routes.routing import PublicRoute
+from keeper.chain.sending import fees as fee_rules
+from keeper.chain.sending.follower import Follower
+from keeper.chain.sending.sender import LaneExecutor
 from keeper.domain.events import (
     CommandCommitted,
     CommandRefused,

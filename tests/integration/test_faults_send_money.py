@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from keeper.chain import fees as fee_rules
-from keeper.chain import nurse
-from keeper.chain.base_fee import Ahead
-from keeper.chain.breakers import GAS_PRICE
-from keeper.chain.fees import Fee, FeeParameters, Offer
+from keeper.chain.sending import fees as fee_rules
+from keeper.chain.sending import nurse
+from keeper.chain.sending.base_fee import Ahead
+from keeper.chain.sending.breakers import GAS_PRICE
+from keeper.chain.sending.fees import Fee, FeeParameters, Offer
 from keeper.domain.events import CommandRefused, LaneObserved, TransactionIncluded
 from tests.integration.lane_world import FUNDS_WEI, SPEND_WEI, counted, executor
 from tests.integration.send_world import (

@@ -13,15 +13,15 @@ from typing import NamedTuple
 
 import pytest
 
-from keeper.chain.http import RpcHttp
-from keeper.chain.route_book import RouteBook, RoutePolicy
-from keeper.chain.route_relay import (
+from keeper.chain.link.http import RpcHttp
+from keeper.chain.routes.book import RouteBook, RoutePolicy
+from keeper.chain.routes.relay import (
     BundleRoute,
     PrivateTransactionRoute,
     RelayClient,
     RelayIdentity,
 )
-from keeper.chain.routes import PublicRoute
+from keeper.chain.routes.routing import PublicRoute
 from keeper.domain.events import (
     CommandCommitted,
     CommandRefused,

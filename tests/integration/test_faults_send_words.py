@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from keeper.chain import routes as route_words
-from keeper.chain.http import RpcHttp
-from keeper.chain.route_book import RouteBook, RouteUnfit
-from keeper.chain.routes import PublicRoute
-from keeper.chain.sender import LaneExecutor
+from keeper.chain.link.http import RpcHttp
+from keeper.chain.routes import routing as route_words
+from keeper.chain.routes.book import RouteBook, RouteUnfit
+from keeper.chain.routes.routing import PublicRoute
+from keeper.chain.sending.sender import LaneExecutor
 from keeper.domain.events import (
     CommandRefused,
     CommandSent,

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from deploy.devnet.node import HOST, Node, NodeOptions
-from keeper.chain.endpoints import EndpointState
-from keeper.chain.skew import check_skew
-from keeper.chain.transport import LIMITS
+from keeper.chain.link.endpoints import EndpointState
+from keeper.chain.link.skew import check_skew
+from keeper.chain.link.transport import LIMITS
 from keeper.domain.errors import ChainMismatch
 from keeper.domain.events import BlockSealed
 from keeper.ports import Header

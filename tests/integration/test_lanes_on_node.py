@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy.devnet.node import Node, NodeOptions
-from keeper.chain.sender import LaneExecutor
+from keeper.chain.sending.sender import LaneExecutor
 from keeper.domain.events import (
     CommandCommitted,
     CommandRefused,

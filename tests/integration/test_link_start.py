@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.devnet.node import Node, NodeOptions
-from keeper.chain.endpoints import EndpointState
+from keeper.chain.link.endpoints import EndpointState
 from keeper.cli import main
 from tests.integration.keeper_rig import SHORT_VENUE, Rig, rig_in
 from tests.integration.link_world import HEADS, equip, linked, mine

@@ -13,8 +13,8 @@ from deploy.devnet.contract import Contract, Sender
 from deploy.devnet.node import Node
 from deploy.devnet.outside import aggregator, chainlink, move_proxy, proxy
 from deploy.devnet.rpc import RpcError
-from keeper.chain.http import RpcHttp
-from keeper.chain.reader import NodeReader, ReaderConfig
+from keeper.chain.link.http import RpcHttp
+from keeper.chain.link.reader import NodeReader, ReaderConfig
 from keeper.domain.effects import Call, Notice
 from keeper.domain.errors import MalformedReply
 from keeper.domain.events import Event, Log, RoundObserved

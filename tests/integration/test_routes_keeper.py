@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from keeper.chain.routes import hash_of
+from keeper.chain.routes.routing import hash_of
 from tests.integration.keeper_rig import SHORT_VENUE, Rig, rig_in
 from tests.world.relay import Relay, relay
 

@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from keeper.chain.http import RpcHttp
-from keeper.chain.route_book import RouteBook, RoutePolicy
-from keeper.chain.route_nodes import MevBlockerRoute
-from keeper.chain.route_relay import (
+from keeper.chain.link.http import RpcHttp
+from keeper.chain.routes.book import RouteBook, RoutePolicy
+from keeper.chain.routes.nodes import MevBlockerRoute
+from keeper.chain.routes.relay import (
     BundleRoute,
     PrivateTransactionRoute,
     RelayClient,
     RelayIdentity,
 )
-from keeper.chain.routes import Answer, broadcast, hash_of
+from keeper.chain.routes.routing import Answer, broadcast, hash_of
 from tests.unit.chain.lane_bench import CountingClock, attempt
 from tests.world.relay import Manners, Relay, relay
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from keeper.app.assembly import Places, assemble
-from keeper.app.warm_files import candidates, read_state, write_state
+from keeper.app.state.files import candidates, read_state, write_state
 from keeper.config import load
 from keeper.portfolio.image import cut, fill
 from tests.integration.keeper_process import KeeperProcess, recorded

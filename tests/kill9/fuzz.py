@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.devnet.node import Node, NodeOptions
-from keeper.chain import statements
-from keeper.chain.ledger import Ledger
-from keeper.chain.rows import CapParameters
+from keeper.chain.ledger import statements
+from keeper.chain.ledger.rows import CapParameters
+from keeper.chain.ledger.store import Ledger
 from tests.integration.lane_world import CHAIN_ID, FUNDS_WEI, counted, prepare
 from tests.kill9.keeper import LEAK, Errand, start
 

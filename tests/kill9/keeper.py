@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy.devnet.rpc import RpcError
-from keeper.chain.lanes import LaneParameters
-from keeper.chain.ledger import Ledger
-from keeper.chain.preemption import PreemptionParameters
-from keeper.chain.routes import broadcast
-from keeper.chain.rows import Binding, CapParameters
-from keeper.chain.sender import LaneExecutor
+from keeper.chain.ledger.rows import Binding, CapParameters
+from keeper.chain.ledger.store import Ledger
+from keeper.chain.routes.routing import broadcast
+from keeper.chain.sending.lanes import LaneParameters
+from keeper.chain.sending.preemption import PreemptionParameters
+from keeper.chain.sending.sender import LaneExecutor
 from keeper.domain.effects import Command
 from keeper.runtime.clock import SystemClock
 from tests.integration.lane_process import Elsewhere, Knife

@@ -17,11 +17,11 @@ from web3 import Web3
 
 from deploy.devnet.node import HOST, Node, NodeOptions
 from keeper.app.links import GC_THRESHOLDS
-from keeper.chain import frames
-from keeper.chain.blocks import BlockReader
-from keeper.chain.completeness import Watchlist
-from keeper.chain.endpoints import EndpointState
-from keeper.chain.websocket import RpcSocket
+from keeper.chain.link import frames
+from keeper.chain.link.endpoints import EndpointState
+from keeper.chain.link.websocket import RpcSocket
+from keeper.chain.sealing.blocks import BlockReader
+from keeper.chain.sealing.completeness import Watchlist
 from keeper.domain.events import Entry
 from keeper.machine import Machine
 from keeper.protocols.derive.abi import EVENTS, TOPIC

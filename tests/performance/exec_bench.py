@@ -16,9 +16,9 @@ from pathlib import Path
 from coincurve import PrivateKey
 
 from deploy.devnet.node import Node, NodeOptions
-from keeper.chain.preflight import Preflight, PreflightParameters
-from keeper.chain.signer import CHECK_SECRET, CHECK_TRANSACTION, Transaction, sign_with
-from keeper.chain.websocket import RpcSocket
+from keeper.chain.keys.signer import CHECK_SECRET, CHECK_TRANSACTION, Transaction, sign_with
+from keeper.chain.link.websocket import RpcSocket
+from keeper.chain.sending.preflight import Preflight, PreflightParameters
 from keeper.domain.events import CommandCommitted, CommandSent, TransactionIncluded
 from keeper.runtime.clock import SystemClock
 from tests.integration.lane_world import (

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from keeper.app.links import GC_THRESHOLDS
-from keeper.chain.heads import HeadFollower, HeadsConfig
-from keeper.chain.ledger import Ledger
-from keeper.chain.routes import PublicRoute
-from keeper.chain.rows import CapParameters
-from keeper.chain.sender import ExecutionParameters, LaneExecutor, Surroundings
-from keeper.chain.signer import LocalSigner
-from keeper.chain.transport import Request
+from keeper.chain.keys.signer import LocalSigner
+from keeper.chain.ledger.rows import CapParameters
+from keeper.chain.ledger.store import Ledger
+from keeper.chain.link.transport import Request
+from keeper.chain.routes.routing import PublicRoute
+from keeper.chain.sealing.heads import HeadFollower, HeadsConfig
+from keeper.chain.sending.sender import ExecutionParameters, LaneExecutor, Surroundings
 from keeper.domain.effects import Effects
 from keeper.domain.events import BlockSealed, Entry, Event
 from keeper.liquidation.limits import LimitParameters

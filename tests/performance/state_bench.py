@@ -24,9 +24,9 @@ from deploy.devnet.seeding import seed_account
 from deploy.devnet.venue import keeper_config
 from keeper.app.assembly import Places
 from keeper.app.links import settle_memory
-from keeper.app.warm_files import put, read_state
-from keeper.chain.http import RpcHttp
-from keeper.chain.reader import NodeReader, ReaderConfig
+from keeper.app.state.files import put, read_state
+from keeper.chain.link.http import RpcHttp
+from keeper.chain.link.reader import NodeReader, ReaderConfig
 from keeper.domain.events import BlockSealed, ChainRewound, Entry, Event, Log
 from keeper.liquidation.limits import LimitParameters
 from keeper.machine import Machine, MachineParameters

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeper.chain.base_fee import Ahead
-from keeper.chain.fees import Fee, FeeParameters, Offer, bumped, replacement_fee
+from keeper.chain.sending.base_fee import Ahead
+from keeper.chain.sending.fees import Fee, FeeParameters, Offer, bumped, replacement_fee
 from tests.world.geth_pool import GethPool, Holder, Pooled, PoolLimits, PoolRefused
 
 

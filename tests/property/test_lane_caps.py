@@ -14,9 +14,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from keeper.chain import schema, statements
-from keeper.chain.bookkeeping import Books
-from keeper.chain.rows import Binding, CapParameters, Outcome, Receipt, Slot
+from keeper.chain.ledger import schema, statements
+from keeper.chain.ledger.bookkeeping import Books
+from keeper.chain.ledger.rows import Binding, CapParameters, Outcome, Receipt, Slot
 from tests.unit.chain.lane_bench import LANE, attempt, hash_of, intent
 
 

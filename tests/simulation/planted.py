@@ -12,8 +12,8 @@ from typing import Any
 import keeper.machine.assessing
 import keeper.machine.machine
 import keeper.machine.serving
-from keeper.chain.completeness import Watchlist
-from keeper.chain.dispatch import Dispatch
+from keeper.chain.sealing.completeness import Watchlist
+from keeper.chain.sending.dispatch import Dispatch
 from keeper.domain.events import BlockSealed, Log
 from keeper.liquidation.mechanisms.dutch_auction import Auction
 from keeper.liquidation.outbox import Outbox

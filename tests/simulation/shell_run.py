@@ -14,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from keeper.chain.branch import GapTooDeep
-from keeper.chain.heads import HeadFollower, HeadsConfig
-from keeper.chain.ledger import Ledger
-from keeper.chain.routes import PublicRoute
-from keeper.chain.rows import CapParameters
-from keeper.chain.sender import ExecutionParameters, LaneExecutor, Surroundings
-from keeper.chain.signer import LocalSigner
+from keeper.chain.keys.signer import LocalSigner
+from keeper.chain.ledger.rows import CapParameters
+from keeper.chain.ledger.store import Ledger
+from keeper.chain.link.branch import GapTooDeep
+from keeper.chain.routes.routing import PublicRoute
+from keeper.chain.sealing.heads import HeadFollower, HeadsConfig
+from keeper.chain.sending.sender import ExecutionParameters, LaneExecutor, Surroundings
 from keeper.domain.effects import Command, Effects
 from keeper.domain.errors import KeeperError
 from keeper.domain.events import BlockSealed, Entry, Event, StateAudited, TransactionIncluded

@@ -15,9 +15,9 @@ import rlp
 from eth_account import Account
 from eth_hash.auto import keccak
 
-from keeper.chain.completeness import bloom_mask
-from keeper.chain.subscription import Arrival, Subscription
-from keeper.chain.transport import Request
+from keeper.chain.link.subscription import Arrival, Subscription
+from keeper.chain.link.transport import Request
+from keeper.chain.sealing.completeness import bloom_mask
 from keeper.domain.errors import DeadlineExceeded, EndpointUnreachable, RpcError
 from keeper.domain.events import Log
 from tests.simulation import places as on

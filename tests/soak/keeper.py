@@ -17,10 +17,10 @@ import orjson
 
 from keeper.app.link_figures import watch_link
 from keeper.app.links import settle_memory
-from keeper.chain.endpoints import EndpointConfig, Role
-from keeper.chain.heads import HeadFollower, HeadsConfig
-from keeper.chain.modes import ObservingExecutor
-from keeper.chain.pool import EndpointPool, PoolConfig
+from keeper.chain.link.endpoints import EndpointConfig, Role
+from keeper.chain.link.pool import EndpointPool, PoolConfig
+from keeper.chain.sealing.heads import HeadFollower, HeadsConfig
+from keeper.chain.sending.modes import ObservingExecutor
 from keeper.domain.effects import Effects
 from keeper.domain.events import BlockSealed, Entry
 from keeper.liquidation.limits import LimitParameters

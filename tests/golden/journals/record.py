@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from keeper.app.assembly import Places, assemble, load_snapshot
-from keeper.app.snapshots import store
+from keeper.app.state.snapshots import store
 from keeper.config import Config, config_digest, load
 from keeper.domain.events import ChainRewound, Entry, Event, Started, Ticked
 from keeper.ports import Clock

@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import Any, Self
 
 from keeper.app.assembly import Core
-from keeper.app.auditing import Auditor
-from keeper.app.inquiry import Inquiry, Witness
-from keeper.app.rules import RulesWatch
-from keeper.app.running import Renewal
+from keeper.app.audit.auditing import Auditor
+from keeper.app.audit.inquiry import Inquiry, Witness
+from keeper.app.audit.rules import RulesWatch
+from keeper.app.observing import Renewal
 from keeper.config import AuditSection
 from keeper.domain.effects import Notice
 from keeper.domain.errors import EndpointUnreachable, KeeperError, RpcError

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from keeper.app.activating import FILE, Activation, activation_of, admit, difference, record
 from keeper.app.assembly import Places
+from keeper.app.leave.activating import FILE, Activation, activation_of, admit, difference, record
 from keeper.config import Config
 from keeper.domain.errors import ChainMismatch, ConfigError, EndpointUnreachable
 from keeper.runtime.clock import SystemClock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keeper.app.drill_policy import FRACTION, DrillPolicy
+from keeper.app.drill.policy import FRACTION, DrillPolicy
 from keeper.liquidation.strategy import Bidder, Opportunity, Service, Stock
 from tests.unit.liquidation.opportunities import AUCTION, opportunity
 

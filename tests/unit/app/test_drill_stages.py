@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keeper.app.drill_stages import BID, START, DrillReport, DrillWitness, Stage, StageFailed
+from keeper.app.drill.stages import BID, START, DrillReport, DrillWitness, Stage, StageFailed
 from keeper.domain.effects import NOTHING, Assessment, Call, Command, Effects
 from keeper.domain.errors import ConfigError, EndpointError
 from keeper.domain.events import (

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from eth_hash.auto import keccak
 
-from keeper.app.executors import standings
+from keeper.app.leave.executors import standings
 from tests.unit.app.chain_answers import HEAD, OWNER, Answers
 from tests.unit.app.documents import configured
 

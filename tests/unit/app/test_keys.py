@@ -22,9 +22,9 @@ from moto.kms.utils import ECDSAPrivateKey
 
 from keeper.app import keys
 from keeper.app.keys import load_signers
-from keeper.chain.kms import KmsKey
-from keeper.chain.signer import Signer, address_of
-from keeper.chain.signing_policy import Transaction
+from keeper.chain.keys.kms import KmsKey
+from keeper.chain.keys.signer import Signer, address_of
+from keeper.chain.keys.signing_policy import Transaction
 from keeper.config import read
 from keeper.domain.errors import ChainMismatch, ConfigError, KeyFileError
 from tests.unit.app.documents import SHIPPED

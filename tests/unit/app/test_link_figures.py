@@ -4,11 +4,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from keeper.app.link_figures import watch_link
-from keeper.chain.agreement import Conflict
-from keeper.chain.endpoints import EndpointConfig, Role
-from keeper.chain.heads import HeadFollower, HeadsConfig
-from keeper.chain.pool import EndpointPool, PoolConfig
-from keeper.chain.rating import EndpointState
+from keeper.chain.link.agreement import Conflict
+from keeper.chain.link.endpoints import EndpointConfig, Role
+from keeper.chain.link.pool import EndpointPool, PoolConfig
+from keeper.chain.link.rating import EndpointState
+from keeper.chain.sealing.heads import HeadFollower, HeadsConfig
 from keeper.ports import Header
 from keeper.runtime.clock import SystemClock
 from keeper.telemetry.metrics import Metrics

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from keeper.app.rehearsing import FOLDER, Rehearsal, dry
+from keeper.app.leave.rehearsing import FOLDER, Rehearsal, dry
 from keeper.domain.effects import NOTHING, Assessment, Call, Command, Effects
 from keeper.domain.events import CommandRefused, Entry, Event, PreflightPassed, Ticked
 from keeper.ports import Timing

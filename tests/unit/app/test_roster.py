@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keeper.app.roster import NEVER, Place, Roster
+from keeper.app.audit.roster import NEVER, Place, Roster
 from keeper.margin.book import Book, Result
 from keeper.venue import Margined, VenueBook
 from tests.unit.fake_venue import ExcessMethod, empty_market

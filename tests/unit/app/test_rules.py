@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keeper.app.rules import Look, RulesWatch
+from keeper.app.audit.rules import Look, RulesWatch
 from keeper.domain.errors import KeeperError
 from keeper.domain.events import RulesObserved
 from keeper.protocols.derive.authority_standing import SLOTS

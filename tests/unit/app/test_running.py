@@ -7,8 +7,9 @@ import io
 
 import pytest
 
-from keeper.app.running import Heads, Renewal, Telemetry, run
-from keeper.chain.branch import GapTooDeep
+from keeper.app.observing import Renewal, Telemetry
+from keeper.app.running import Heads, run
+from keeper.chain.link.branch import GapTooDeep
 from keeper.domain.effects import NOTHING, Effects, Notice
 from keeper.domain.errors import ChainMismatch, ConfigError
 from keeper.domain.events import Entry, Event, LaneObserved, Ticked

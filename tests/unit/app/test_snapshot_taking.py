@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from keeper.app import snapshots
 from keeper.app.assembly import Places
-from keeper.app.snapshots import (
+from keeper.app.state import snapshots
+from keeper.app.state.snapshots import (
     SNAPSHOT_TRIES,
     SNAPSHOTS_KEPT,
     look_for_contracts,

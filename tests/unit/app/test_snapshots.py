@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from keeper.app.snapshots import restore, store
+from keeper.app.state.snapshots import restore, store
 from keeper.domain.errors import MalformedRecord, StorageError
 
 

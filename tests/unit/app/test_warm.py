@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from keeper.app import snapshots
-from keeper.app.warm import Begun, begin
+from keeper.app.state import snapshots
+from keeper.app.state.warm import Begun, begin
 from keeper.domain.errors import EndpointError, StateMismatch
 from tests.unit.app.warm_world import ChainNode, WarmWorld, hash_at
 from tests.unit.protocols.derive.test_snapshot import HEAD

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from keeper.app import warm_files
 from keeper.app.assembly import assemble, load_snapshot
-from keeper.app.snapshots import STATES_KEPT, prune, restore
-from keeper.app.warm_files import candidates, mark_of, open_state, put
+from keeper.app.state import files as warm_files
+from keeper.app.state.files import candidates, mark_of, open_state, put
+from keeper.app.state.snapshots import STATES_KEPT, prune, restore
 from keeper.domain.errors import EndpointError, MalformedRecord, StateRefused, StorageError
 from keeper.ports import Header
 from tests.unit.app.documents import configured

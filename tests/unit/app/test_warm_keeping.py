@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from keeper.app import warm_keeping
 from keeper.app.assembly import Places, assemble, load_snapshot
-from keeper.app.warm import Begun, begin
-from keeper.app.warm_files import candidates, mark_of, read_state, write_state
-from keeper.app.warm_keeping import Keeping, Telling
+from keeper.app.state import keeping as warm_keeping
+from keeper.app.state.files import candidates, mark_of, read_state, write_state
+from keeper.app.state.keeping import Keeping, Telling
+from keeper.app.state.warm import Begun, begin
 from keeper.domain.errors import StorageError, UndecodableLog
 from keeper.domain.events import BlockSealed, Entry, StateAudited, Ticked
 from keeper.portfolio.image import Cut, Label, cut

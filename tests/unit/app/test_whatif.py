@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from keeper.app.snapshots import store
+from keeper.app.state.snapshots import store
 from keeper.app.whatif import changes_of
 from keeper.cli import main
 from keeper.domain.errors import ConfigError

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from keeper.app.assembly import Core, Places, assemble, load_snapshot
-from keeper.app.warm_files import label_of, write_state
+from keeper.app.state.files import label_of, write_state
 from keeper.config import Config
 from keeper.domain.effects import Notice
 from keeper.domain.errors import EndpointError, RpcError

@@ -10,9 +10,9 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from keeper.chain.completeness import bloom_mask
-from keeper.chain.subscription import Arrival, Subscription
-from keeper.chain.transport import Request
+from keeper.chain.link.subscription import Arrival, Subscription
+from keeper.chain.link.transport import Request
+from keeper.chain.sealing.completeness import bloom_mask
 from keeper.domain.errors import EndpointUnreachable, RpcError
 from keeper.domain.events import BlockSealed, ChainRewound, Event, Log
 from keeper.ports import Header

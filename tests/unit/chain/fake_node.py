@@ -14,7 +14,7 @@ import rlp
 from eth_account import Account
 from eth_hash.auto import keccak
 
-from keeper.chain.transport import Request
+from keeper.chain.link.transport import Request
 from keeper.domain.errors import EndpointError, RpcError
 
 

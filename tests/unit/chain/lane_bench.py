@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from keeper.chain.dispatch import Point, no_point
-from keeper.chain.farewell import FarewellParameters
-from keeper.chain.ledger import Ledger
-from keeper.chain.nurse import FollowParameters
-from keeper.chain.routes import PublicRoute, Route
-from keeper.chain.rows import Attempt, CapParameters, Intent
-from keeper.chain.sender import ExecutionParameters, LaneExecutor, Surroundings
-from keeper.chain.signer import LocalSigner, Signer
+from keeper.chain.keys.signer import LocalSigner, Signer
+from keeper.chain.ledger.rows import Attempt, CapParameters, Intent
+from keeper.chain.ledger.store import Ledger
+from keeper.chain.routes.routing import PublicRoute, Route
+from keeper.chain.sending.dispatch import Point, no_point
+from keeper.chain.sending.farewell import FarewellParameters
+from keeper.chain.sending.nurse import FollowParameters
+from keeper.chain.sending.sender import ExecutionParameters, LaneExecutor, Surroundings
 from keeper.domain.effects import Call, Command
 from keeper.domain.errors import KeeperError
 from keeper.domain.events import Event

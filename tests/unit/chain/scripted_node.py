@@ -9,8 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
-from keeper.chain.transport import LIMITS, TransportLimits
-from keeper.chain.websocket import RpcSocket
+from keeper.chain.link.transport import LIMITS, TransportLimits
+from keeper.chain.link.websocket import RpcSocket
 
 
 class HostClock:

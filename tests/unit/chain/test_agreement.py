@@ -1,6 +1,6 @@
 import pytest
 
-from keeper.chain.agreement import (
+from keeper.chain.link.agreement import (
     Conflict,
     Finality,
     View,
@@ -9,7 +9,7 @@ from keeper.chain.agreement import (
     conflict_at,
     known_at,
 )
-from keeper.chain.branch import Point
+from keeper.chain.link.branch import Point
 
 
 def view(endpoint: str, head: int, final: int | None = None, fork: str = "") -> View:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeper.chain.base_fee import ARBITRUM, ETHEREUM, OP_STACK, ahead
-from keeper.chain.fees import base_fee_ahead
+from keeper.chain.sending.base_fee import ARBITRUM, ETHEREUM, OP_STACK, ahead
+from keeper.chain.sending.fees import base_fee_ahead
 from keeper.domain.errors import MalformedReply
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from keeper.chain import wire
-from keeper.chain.blocks import BlockReader
-from keeper.chain.completeness import Watchlist, bloom_of
-from keeper.chain.transport import Rpc
+from keeper.chain.link import wire
+from keeper.chain.link.transport import Rpc
+from keeper.chain.sealing.blocks import BlockReader
+from keeper.chain.sealing.completeness import Watchlist, bloom_of
 from keeper.domain.errors import EndpointUnreachable, MalformedReply, RpcError
 from tests.unit.chain.fake_chain import OTHER, WATCHED, FakeChain
 

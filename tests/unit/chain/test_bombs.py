@@ -6,8 +6,8 @@ import zlib
 import pytest
 from aiohttp import web
 
-from keeper.chain.http import RpcHttp
-from keeper.chain.transport import TransportLimits
+from keeper.chain.link.http import RpcHttp
+from keeper.chain.link.transport import TransportLimits
 from keeper.domain.errors import MalformedReply
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from keeper.chain.branch import Branch, Point
+from keeper.chain.link.branch import Branch, Point
 from keeper.domain.errors import InvariantViolation
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from keeper.chain.breakers import BreakerParameters
-from keeper.chain.ledger import Ledger
-from keeper.chain.rows import CapParameters
+from keeper.chain.ledger.rows import CapParameters
+from keeper.chain.ledger.store import Ledger
+from keeper.chain.sending.breakers import BreakerParameters
 from keeper.domain.events import (
     CommandCommitted,
     CommandRefused,

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from keeper.chain.budget import Bucket, Budget, BudgetConfig
+from keeper.chain.link.budget import Bucket, Budget, BudgetConfig
 from keeper.domain.errors import ConfigError, RateLimited
 from keeper.domain.units import NS_PER_S
 from tests.unit.chain.scripted_node import HostClock

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from keeper.chain import wire
-from keeper.chain.columns import read_logs
+from keeper.chain.link import wire
+from keeper.chain.link.columns import read_logs
 from keeper.domain.errors import MalformedReply
 from tests.world.hostile_frames import LOG, ODD, bent
 

@@ -1,7 +1,7 @@
 import pytest
 from Crypto.Hash import keccak
 
-from keeper.chain.completeness import Watchlist, bloom_mask, complete_logs
+from keeper.chain.sealing.completeness import Watchlist, bloom_mask, complete_logs
 from keeper.domain.errors import MalformedReply
 from keeper.domain.events import Log
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from keeper.chain.lanes import LaneParameters
-from keeper.chain.preemption import PreemptionParameters
+from keeper.chain.sending.lanes import LaneParameters
+from keeper.chain.sending.preemption import PreemptionParameters
 from keeper.domain.errors import RpcError
 from keeper.domain.events import (
     CommandCommitted,

@@ -4,8 +4,8 @@ import sqlite3
 
 import pytest
 
-from keeper.chain.ledger import Ledger
-from keeper.chain.rows import Binding, CapParameters, Receipt, Slot
+from keeper.chain.ledger.rows import Binding, CapParameters, Receipt, Slot
+from keeper.chain.ledger.store import Ledger
 from tests.unit.chain.fake_node import CHAIN_ID
 from tests.unit.chain.lane_bench import LANE, attempt, hash_of, intent
 

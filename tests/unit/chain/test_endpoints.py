@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from keeper.chain.endpoints import Endpoint, EndpointConfig, EndpointState, Role
+from keeper.chain.link.endpoints import Endpoint, EndpointConfig, EndpointState, Role
 from keeper.domain.errors import ChainMismatch, ConfigError, EndpointUnreachable, RateLimited
 from tests.unit.chain.scripted_node import (
     HostClock,

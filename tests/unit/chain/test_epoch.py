@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from keeper.chain import schema
-from keeper.chain.bookkeeping import Books
-from keeper.chain.rows import Binding, CapParameters, LaneRow
+from keeper.chain.ledger import schema
+from keeper.chain.ledger.bookkeeping import Books
+from keeper.chain.ledger.rows import Binding, CapParameters, LaneRow
 from keeper.domain.events import CommandCommitted, CommandRefused, CommandSent
 from tests.unit.chain.fake_node import CHAIN_ID, GWEI, FakeNode
 from tests.unit.chain.lane_bench import (

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeper.chain.base_fee import Ahead, next_base_fee
-from keeper.chain.fees import (
+from keeper.chain.sending.base_fee import Ahead, next_base_fee
+from keeper.chain.sending.fees import (
     Fee,
     FeeParameters,
     Offer,

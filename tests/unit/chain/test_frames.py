@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeper.chain import frames
-from keeper.chain.frames import Fault, Notification, Reply, parse
+from keeper.chain.link import frames
+from keeper.chain.link.frames import Fault, Notification, Reply, parse
 
 
 def test_request_ids_and_params_are_encoded_as_json_rpc() -> None:

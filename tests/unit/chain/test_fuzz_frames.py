@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from keeper.chain import frames, wire
-from keeper.chain.transport import TransportLimits
-from keeper.chain.websocket import RpcSocket
+from keeper.chain.link import frames, wire
+from keeper.chain.link.transport import TransportLimits
+from keeper.chain.link.websocket import RpcSocket
 from keeper.domain.errors import EndpointError, EndpointUnreachable, MalformedReply
 from tests.unit.chain.fake_chain import expected, fold
 from tests.unit.chain.scripted_node import HostClock, SocketSide, dialogue, for_ever

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from keeper.chain.farewell import FarewellParameters
-from keeper.chain.ledger import Ledger
-from keeper.chain.nurse import FollowParameters
-from keeper.chain.rows import Binding, CapParameters
+from keeper.chain.ledger.rows import Binding, CapParameters
+from keeper.chain.ledger.store import Ledger
+from keeper.chain.sending.farewell import FarewellParameters
+from keeper.chain.sending.nurse import FollowParameters
 from keeper.domain.events import (
     CommandCommitted,
     CommandRefused,

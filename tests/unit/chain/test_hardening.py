@@ -31,7 +31,7 @@ def script(text: str, **more: Any) -> "subprocess.Popen[str]":
 def test_before_the_first_key_the_process_cannot_be_dumped() -> None:
     said, _ = script(
         """
-        from keeper.chain.hardening import deny_dumps
+        from keeper.chain.keys.hardening import deny_dumps
         print(dumpable())
         deny_dumps()
         print(dumpable(), *resource.getrlimit(resource.RLIMIT_CORE))
@@ -43,7 +43,7 @@ def test_before_the_first_key_the_process_cannot_be_dumped() -> None:
 @pytest.mark.parametrize("denied", [True, False])
 def test_a_process_of_the_same_user_cannot_read_its_memory(denied: bool) -> None:
     """Without the guard it can: else this test would prove nothing."""
-    deny = "from keeper.chain.hardening import deny_dumps; deny_dumps()" if denied else ""
+    deny = "from keeper.chain.keys.hardening import deny_dumps; deny_dumps()" if denied else ""
     holder = script(f"{become_nobody()}\n{deny}\nprint('up', flush=True)\nsys.stdin.read()")
     try:
         assert holder.stdout is not None
@@ -73,6 +73,6 @@ def become_nobody() -> str:
     if os.geteuid() != 0:
         return ""
     return (
-        "import keeper.chain.hardening; os.setgid(65534); os.setuid(65534); "
+        "import keeper.chain.keys.hardening; os.setgid(65534); os.setuid(65534); "
         "ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)"
     )

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from keeper.chain.breakers import BreakerParameters
-from keeper.chain.fees import FeeParameters
-from keeper.chain.preflight import PreflightParameters
+from keeper.chain.sending.breakers import BreakerParameters
+from keeper.chain.sending.fees import FeeParameters
+from keeper.chain.sending.preflight import PreflightParameters
 from keeper.domain.errors import DeadlineExceeded
 from keeper.domain.events import (
     CommandCommitted,

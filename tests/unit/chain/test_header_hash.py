@@ -6,9 +6,9 @@ import pytest
 import rlp
 from eth_hash.auto import keccak
 
-from keeper.chain.blocks import BlockReader
-from keeper.chain.completeness import Watchlist
-from keeper.chain.header_hash import header_hash
+from keeper.chain.link.header_hash import header_hash
+from keeper.chain.sealing.blocks import BlockReader
+from keeper.chain.sealing.completeness import Watchlist
 from keeper.domain.errors import MalformedReply
 
 

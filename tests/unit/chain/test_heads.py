@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from keeper.chain.branch import GapTooDeep
-from keeper.chain.heads import HeadFollower, HeadsConfig
+from keeper.chain.link.branch import GapTooDeep
+from keeper.chain.sealing.heads import HeadFollower, HeadsConfig
 from keeper.domain.errors import ConfigError, DeadlineExceeded, RateLimited, RpcError
 from keeper.domain.events import BlockSealed, ChainRewound, Event
 from tests.unit.chain.fake_chain import CHAIN_ID, WATCHED, FakeChain, expected, fold

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from keeper.chain.branch import GapTooDeep
-from keeper.chain.heads import HeadsConfig
+from keeper.chain.link.branch import GapTooDeep
+from keeper.chain.sealing.heads import HeadsConfig
 from keeper.domain.errors import FinalityViolated, RpcError
 from tests.unit.chain.fake_chain import FakeChain
 from tests.unit.chain.test_heads import START, chain_of, following

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from keeper.chain.hedge import HedgeConfig, HedgedRpc
-from keeper.chain.transport import Request
+from keeper.chain.link.hedge import HedgeConfig, HedgedRpc
+from keeper.chain.link.transport import Request
 from keeper.domain.errors import (
     DeadlineExceeded,
     EndpointUnreachable,

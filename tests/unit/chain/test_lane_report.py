@@ -1,8 +1,8 @@
 """The operator's view: it works beside a running keeper, and shows no signed bytes."""
 
-from keeper.chain.lane_report import acknowledge_lane, lane_lines, reset_breaker
-from keeper.chain.ledger import Ledger
-from keeper.chain.rows import Binding, CapParameters, Receipt
+from keeper.chain.ledger.rows import Binding, CapParameters, Receipt
+from keeper.chain.ledger.store import Ledger
+from keeper.chain.sending.lane_report import acknowledge_lane, lane_lines, reset_breaker
 from tests.unit.chain.fake_node import CHAIN_ID
 from tests.unit.chain.lane_bench import LANE, attempt, hash_of, intent
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from keeper.chain.lanes import MOVES, PAUSED, QUARANTINE, READY, STARVED, Lane, Lanes, move
-from keeper.chain.rows import Slot
+from keeper.chain.ledger.rows import Slot
+from keeper.chain.sending.lanes import MOVES, PAUSED, QUARANTINE, READY, STARVED, Lane, Lanes, move
 from keeper.domain.errors import InvariantViolation
 from tests.unit.chain.lane_bench import attempt, intent, signer
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from keeper.chain import schema
-from keeper.chain.ledger import Ledger
-from keeper.chain.rows import CapParameters, Delivery, LaneRow, Outcome, Receipt
+from keeper.chain.ledger import schema
+from keeper.chain.ledger.rows import CapParameters, Delivery, LaneRow, Outcome, Receipt
+from keeper.chain.ledger.store import Ledger
 from keeper.domain.errors import InvariantViolation, StorageError
 from tests.unit.chain.fake_node import CHAIN_ID
 from tests.unit.chain.lane_bench import LANE, attempt, hash_of, intent

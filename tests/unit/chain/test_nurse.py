@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from keeper.chain.fees import FeeParameters
+from keeper.chain.sending.fees import FeeParameters
 from keeper.domain.errors import DeadlineExceeded, RpcError
 from keeper.domain.events import CommandRefused, CommandSent
 from tests.unit.chain.fake_node import GWEI, TARGET, FakeNode

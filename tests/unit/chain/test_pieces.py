@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
-from keeper.chain import frames, wire
-from keeper.chain.columns import LogRows
-from keeper.chain.frames import Notification, Reply, _frame, parse
-from keeper.chain.pieces import carve
+from keeper.chain.link import frames, wire
+from keeper.chain.link.columns import LogRows
+from keeper.chain.link.frames import Notification, Reply, _frame, parse
+from keeper.chain.link.pieces import carve
 from tests.world.hostile_frames import LOG, bent
 
 

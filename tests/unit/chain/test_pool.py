@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from keeper.chain.endpoints import EndpointConfig, EndpointState, Role
-from keeper.chain.pool import EndpointPool, PoolConfig
+from keeper.chain.link.endpoints import EndpointConfig, EndpointState, Role
+from keeper.chain.link.pool import EndpointPool, PoolConfig
 from keeper.domain.errors import ChainMismatch, ConfigError, FinalityViolated
 from tests.unit.chain.fake_chain import digest
 from tests.unit.chain.scripted_node import HostClock, serving, until

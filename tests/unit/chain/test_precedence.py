@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from keeper.chain import precedence
-from keeper.chain.precedence import Precedence
+from keeper.chain.sending import precedence
+from keeper.chain.sending.precedence import Precedence
 from keeper.domain.events import CommandCommitted, CommandSent, TransactionIncluded
 from tests.unit.chain.fake_node import FakeNode
 from tests.unit.chain.lane_bench import command, follow, running

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keeper.chain.preemption import (
+from keeper.chain.sending.preemption import (
     Displacement,
     Newcomer,
     Place,

@@ -3,9 +3,9 @@
 import pytest
 import rlp
 
-from keeper.chain.base_fee import next_base_fee
-from keeper.chain.fees import FeeParameters
-from keeper.chain.preflight import Preflight, PreflightParameters
+from keeper.chain.sending.base_fee import next_base_fee
+from keeper.chain.sending.fees import FeeParameters
+from keeper.chain.sending.preflight import Preflight, PreflightParameters
 from keeper.domain.errors import (
     DeadlineExceeded,
     EndpointUnreachable,

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from keeper.chain.rating import TRANSITIONS, EndpointState, Signal, next_state
+from keeper.chain.link.rating import TRANSITIONS, EndpointState, Signal, next_state
 from keeper.domain.errors import InvariantViolation
 
 

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from keeper.chain.reader import NodeReader, ReaderConfig
-from keeper.chain.transport import Request
-from keeper.chain.wire import Receipt
+from keeper.chain.link.reader import NodeReader, ReaderConfig
+from keeper.chain.link.transport import Request
+from keeper.chain.link.wire import Receipt
 from keeper.domain.errors import (
     ConfigError,
     DeadlineExceeded,

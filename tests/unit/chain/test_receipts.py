@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from keeper.chain.nurse import FollowParameters
-from keeper.chain.sender import ExecutionParameters
+from keeper.chain.sending.nurse import FollowParameters
+from keeper.chain.sending.sender import ExecutionParameters
 from keeper.domain.errors import FinalityViolated, RpcError
 from keeper.domain.events import (
     CommandCommitted,

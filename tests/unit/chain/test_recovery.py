@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from keeper.chain.fees import FeeParameters
-from keeper.chain.lanes import LaneParameters
-from keeper.chain.ledger import Ledger
-from keeper.chain.recovery import acknowledge
-from keeper.chain.rows import CapParameters
+from keeper.chain.ledger.rows import CapParameters
+from keeper.chain.ledger.store import Ledger
+from keeper.chain.sending.fees import FeeParameters
+from keeper.chain.sending.lanes import LaneParameters
+from keeper.chain.sending.recovery import acknowledge
 from keeper.domain.errors import (
     ChainMismatch,
     FinalityViolated,

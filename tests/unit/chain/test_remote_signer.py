@@ -9,10 +9,10 @@ from coincurve import PrivateKey
 from coincurve.utils import GROUP_ORDER_INT
 from eth_hash.auto import keccak
 
-from keeper.chain.kms import KmsKey, parse_der
-from keeper.chain.remote_signer import HttpKey, RemoteSigner, find_key
-from keeper.chain.signer import CHECK_TRANSACTION, address_of, sign_with
-from keeper.chain.signing_policy import SigningForbidden, SigningPolicy
+from keeper.chain.keys.kms import KmsKey, parse_der
+from keeper.chain.keys.remote_signer import HttpKey, RemoteSigner, find_key
+from keeper.chain.keys.signer import CHECK_TRANSACTION, address_of, sign_with
+from keeper.chain.keys.signing_policy import SigningForbidden, SigningPolicy
 from keeper.domain.errors import EndpointError, KeyFileError, MalformedReply
 from keeper.domain.events import CommandCommitted, CommandRefused
 from tests.unit.chain.fake_node import FakeNode

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from keeper.chain.route_book import SLOTS_REMEMBERED_MAX, RouteBook, RoutePolicy
-from keeper.chain.route_nodes import MevBlockerRoute, SequencerRoute
-from keeper.chain.routes import Answer, hash_of
-from keeper.chain.rows import CANCEL, FILL, Delivery
+from keeper.chain.ledger.rows import CANCEL, FILL, Delivery
+from keeper.chain.routes.book import SLOTS_REMEMBERED_MAX, RouteBook, RoutePolicy
+from keeper.chain.routes.nodes import MevBlockerRoute, SequencerRoute
+from keeper.chain.routes.routing import Answer, hash_of
 from keeper.domain.errors import DeadlineExceeded
 from tests.unit.chain.fake_node import FakeNode
 from tests.unit.chain.lane_bench import attempt

@@ -12,7 +12,7 @@ from eth_utils.address import to_checksum_address
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keeper.chain.route_relay import (
+from keeper.chain.routes.relay import (
     BundleRoute,
     PrivateTransactionRoute,
     RelayClient,
@@ -21,7 +21,7 @@ from keeper.chain.route_relay import (
     checksummed,
     result_of,
 )
-from keeper.chain.routes import Answer, hash_of
+from keeper.chain.routes.routing import Answer, hash_of
 from keeper.domain.errors import EndpointError, MalformedReply, RpcError
 
 

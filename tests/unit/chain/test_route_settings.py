@@ -4,9 +4,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from keeper.chain.route_book import RoutePolicy
-from keeper.chain.route_relay import RelayIdentity
-from keeper.chain.route_settings import RouteSettings, load_identity, open_book
+from keeper.chain.routes.book import RoutePolicy
+from keeper.chain.routes.relay import RelayIdentity
+from keeper.chain.routes.settings import RouteSettings, load_identity, open_book
 from keeper.domain.errors import ConfigError, KeyFileError
 from tests.unit.chain.fake_node import FakeNode
 from tests.unit.chain.lane_bench import attempt

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from keeper.chain.routes import WORDS, Answer, PublicRoute, broadcast, classify, hash_of
+from keeper.chain.routes.routing import WORDS, Answer, PublicRoute, broadcast, classify, hash_of
 from keeper.domain.errors import DeadlineExceeded, EndpointUnreachable, RateLimited, RpcError
 from tests.unit.chain.fake_node import FakeNode
 from tests.unit.chain.lane_bench import CountingClock, attempt

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from keeper.chain.secret_files import read_secret
+from keeper.chain.keys.secret_files import read_secret
 from keeper.domain.errors import KeyFileError
 
 

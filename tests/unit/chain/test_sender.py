@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from keeper.chain.modes import ObservingExecutor, SimulatingExecutor
-from keeper.chain.preflight import Preflight, PreflightParameters
-from keeper.chain.rows import CapParameters
+from keeper.chain.ledger.rows import CapParameters
+from keeper.chain.sending.modes import ObservingExecutor, SimulatingExecutor
+from keeper.chain.sending.preflight import Preflight, PreflightParameters
 from keeper.domain.errors import ConfigError, DeadlineExceeded, RpcError
 from keeper.domain.events import (
     CommandCommitted,

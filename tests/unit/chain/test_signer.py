@@ -12,8 +12,8 @@ from eth_utils import to_checksum_address
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keeper.chain import signer as module
-from keeper.chain.signer import (
+from keeper.chain.keys import signer as module
+from keeper.chain.keys.signer import (
     CHECK_HASH,
     CHECK_SECRET,
     CHECK_TRANSACTION,

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from keeper.chain.signer import LocalSigner
-from keeper.chain.signing_policy import (
+from keeper.chain.keys.signer import LocalSigner
+from keeper.chain.keys.signing_policy import (
     SigningForbidden,
     SigningLimits,
     SigningPolicy,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keeper.chain.skew import check_skew
+from keeper.chain.link.skew import check_skew
 from keeper.domain.errors import ChainMismatch
 from keeper.domain.units import NS_PER_S
 from keeper.ports import Header

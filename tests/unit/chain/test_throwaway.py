@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from keeper.chain.fork import READS, READS_AT_ONCE, Gate
-from keeper.chain.throwaway import ThrowawayNode
+from keeper.chain.throwaway.fork import READS, READS_AT_ONCE, Gate
+from keeper.chain.throwaway.node import ThrowawayNode
 from keeper.domain.errors import ConfigError, DeadlineExceeded, EndpointError, RpcError
 
 

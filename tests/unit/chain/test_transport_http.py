@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from keeper.chain.http import RpcHttp
-from keeper.chain.transport import LIMITS, TransportLimits
+from keeper.chain.link.http import RpcHttp
+from keeper.chain.link.transport import LIMITS, TransportLimits
 from keeper.domain.errors import (
     DeadlineExceeded,
     EndpointUnreachable,

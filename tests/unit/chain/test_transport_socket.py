@@ -2,10 +2,10 @@ import asyncio
 
 import pytest
 
-from keeper.chain import websocket
-from keeper.chain.subscription import Subscription
-from keeper.chain.transport import TransportLimits
-from keeper.chain.websocket import RpcSocket
+from keeper.chain.link import websocket
+from keeper.chain.link.subscription import Subscription
+from keeper.chain.link.transport import TransportLimits
+from keeper.chain.link.websocket import RpcSocket
 from keeper.domain.errors import (
     DeadlineExceeded,
     EndpointUnreachable,

@@ -1,0 +1,1 @@
+"""The shadow check: our figures and the venue's rules beside the chain's own."""

@@ -1,0 +1,1 @@
+"""The whole path rehearsed on a throwaway copy of the chain."""

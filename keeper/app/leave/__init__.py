@@ -1,0 +1,1 @@
+"""Leave to go live: the check, the dry run, and the record a live start asks for."""

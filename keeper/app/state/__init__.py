@@ -1,0 +1,1 @@
+"""What a run begins from: a state file or a fresh snapshot, and how it is kept."""

@@ -1,0 +1,1 @@
+"""The durable truth of lanes and spend: SQLite, its schema, its books."""

@@ -1,0 +1,1 @@
+"""Sockets, calls and endpoints: how a node is asked, and which one is believed."""

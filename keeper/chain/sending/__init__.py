@@ -1,0 +1,1 @@
+"""From a command to included bytes: lanes, fees, one writer, receipts, recovery."""
