@@ -168,14 +168,11 @@ def _error(name: str, error: object) -> EndpointError:
     return rpc_error(name, frames.Fault(code, text, None))
 
 
-class PrivateTransactionRoute:
-    """`eth_sendPrivateTransaction`: the relay tries block after block, to the last of ours."""
+class ByRelay:
+    """What every route through a relay is: named like it, and told of heads."""
 
-    def __init__(
-        self, relay: Asked, blocks: int = PRIVATE_BLOCKS_MAX, deadline_s: float = 2.0
-    ) -> None:
+    def __init__(self, relay: Asked, deadline_s: float) -> None:
         self._relay = relay
-        self._blocks = min(blocks, PRIVATE_BLOCKS_MAX)
         self._deadline_s = deadline_s
         self._head = 0
 
@@ -187,6 +184,16 @@ class PrivateTransactionRoute:
     def see(self, number: int) -> None:
         """Learn the newest head's number."""
         self._head = number
+
+
+class PrivateTransactionRoute(ByRelay):
+    """`eth_sendPrivateTransaction`: the relay tries block after block, to the last of ours."""
+
+    def __init__(
+        self, relay: Asked, blocks: int = PRIVATE_BLOCKS_MAX, deadline_s: float = 2.0
+    ) -> None:
+        super().__init__(relay, deadline_s)
+        self._blocks = min(blocks, PRIVATE_BLOCKS_MAX)
 
     async def send(self, raw: bytes) -> Answer:
         """Give the bytes to the relay."""
@@ -200,25 +207,14 @@ class PrivateTransactionRoute:
         return answer_of(told, hash_of(raw))
 
 
-class BundleRoute:
+class BundleRoute(ByRelay):
     """`eth_sendBundle` of one transaction for the next block.
 
     A bundle is for one block: whoever rebroadcasts live bytes each block sends it for the next.
     """
 
     def __init__(self, relay: Asked, deadline_s: float = 2.0) -> None:
-        self._relay = relay
-        self._deadline_s = deadline_s
-        self._head = 0
-
-    @property
-    def name(self) -> str:
-        """Return the relay's name."""
-        return self._relay.name
-
-    def see(self, number: int) -> None:
-        """Learn the newest head's number."""
-        self._head = number
+        super().__init__(relay, deadline_s)
 
     async def send(self, raw: bytes) -> Answer:
         """Give the bytes as a bundle for the block after the newest head."""
