@@ -40,10 +40,13 @@ from keeper.portfolio.state import Portfolio
 from keeper.venue import Margined, Venue
 
 
-# Refusals that say nothing about the account: it may be decided again on the next block.
+# Refusals that say nothing about the account: it may be decided again on the next block. A node
+# that gave no answer, or had left the decided block, is no reason to let a breach stand.
 NOT_THE_ACCOUNTS_FAULT = ("lane", "expired", "breaker")
+NO_TRIAL = ("no_answer", "unknown_block", "no_data_fee")
 # Its nonce was another command's in the end: nothing was done for the account, or against it.
 NOT_SERVED = ("displaced", "outrun")
+TAKEN_BACK = "cancelled"  # by ourselves, unused; after a deep reorg that may happen time and again
 ENDED_REMEMBERED_MAX = 4096
 
 _ADDRESS = attrgetter("address")
@@ -190,7 +193,7 @@ class Machine:
                 for venue in self.venues:
                     venue.hear(event)
                 live = self.outbox.close(event.command_id)
-                if event.stage not in NOT_THE_ACCOUNTS_FAULT:
+                if _rests_after(event):
                     self._rest(live, number)
             case TransactionIncluded():
                 live = self._end(event.command_id)
@@ -199,17 +202,20 @@ class Machine:
                     # What the inclusion did is in our state only up to the tip.
                     self._freed = live if event.number <= number else None
             case TransactionReverted() | TransactionDropped():
-                live = self._end(event.command_id)
-                if event.reason in NOT_SERVED:
-                    self._freed = live
-                else:
-                    self._rest(live, number)
+                self._fold_failure(event, number)
             case TransactionOrphaned():
                 live = self._ended.pop(event.command_id, None)
                 if live is not None:
                     self.outbox.reopen(event.command_id, live)
             case _:
                 pass  # commits, sends, passes and ticks move no state of ours
+
+    def _fold_failure(self, event: TransactionReverted | TransactionDropped, number: int) -> None:
+        live = self._end(event.command_id)
+        if event.reason in NOT_SERVED:
+            self._freed = live
+        elif event.reason != TAKEN_BACK:
+            self._rest(live, number)
 
     def _rest(self, live: Live | None, number: int) -> None:
         if live is not None:
@@ -244,3 +250,7 @@ class Machine:
             told.extend(more)
             assessments.append(replace(assessment, proposals=len(decided)))
         return Effects(tuple(commands), tuple(told), tuple(assessments))
+
+
+def _rests_after(refused: CommandRefused) -> bool:
+    return refused.stage not in NOT_THE_ACCOUNTS_FAULT and refused.reason not in NO_TRIAL

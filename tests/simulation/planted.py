@@ -14,6 +14,7 @@ import keeper.machine.machine
 import keeper.machine.serving
 from keeper.chain.sealing.completeness import Watchlist
 from keeper.chain.sending.dispatch import Dispatch
+from keeper.chain.sending.nurse import Nurse
 from keeper.domain.events import BlockSealed, Log
 from keeper.liquidation.mechanisms.dutch_auction import Auction
 from keeper.liquidation.outbox import Outbox
@@ -172,8 +173,9 @@ def order_by_chance() -> AbstractContextManager[None]:
     return _patched(keeper.machine.serving, "prioritise", prioritised)
 
 
-def nonce_bumped_on_replacement() -> AbstractContextManager[None]:
-    """A replacement is signed with the lane's next nonce, past the ledger."""
+@contextmanager
+def nonce_bumped_on_replacement() -> Iterator[None]:
+    """A replacement is signed with the lane's next nonce, past the ledger; all are wanted soon."""
 
     async def bump(self: Dispatch, lane: Any, slot: Any) -> Any:
         fee = _Fee(slot.last.tip_wei * 2, slot.last.cap_wei * 2)
@@ -182,7 +184,11 @@ def nonce_bumped_on_replacement() -> AbstractContextManager[None]:
         await self.send(attempt)
         return slot
 
-    return _patched(Dispatch, "bump", bump)
+    async def is_weak(self: Nurse, slot: Any, age: int, *, its_turn: bool) -> bool:
+        return age >= 1
+
+    with _patched(Dispatch, "bump", bump), _patched(Nurse, "_is_weak", is_weak):
+        yield
 
 
 class _Fee:

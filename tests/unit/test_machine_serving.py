@@ -6,7 +6,7 @@ import pytest
 
 from keeper.domain.codec import decode_effects, digest, encode_effects
 from keeper.domain.effects import Effects
-from keeper.domain.events import BlockSealed, TransactionDropped
+from keeper.domain.events import BlockSealed, CommandRefused, TransactionDropped
 from keeper.liquidation.halt import HaltRule
 from keeper.liquidation.strategy import Opportunity, Proposal, Service
 from keeper.machine import MachineParameters
@@ -64,6 +64,23 @@ def test_an_account_whose_nonce_went_to_another_is_served_at_once(
     dropped = TransactionDropped(1, hash_of(77), reason)
     assert accounts(world.apply(dropped)) == now
     assert accounts(world.block(3)) == later
+
+
+def test_a_nonce_taken_back_again_and_again_does_not_make_its_account_rest() -> None:
+    world = World()
+    world.block(1, "7:-5")
+    for number in range(2, 6):
+        world.apply(TransactionDropped(number - 1, hash_of(77), "cancelled"))
+        assert accounts(world.block(number)) == [7]
+
+
+@pytest.mark.parametrize("reason", ["no_answer", "unknown_block", "no_data_fee"])
+def test_a_node_without_an_answer_is_not_the_accounts_fault(reason: str) -> None:
+    world = World()
+    world.block(1, "7:-5")
+    for number in range(2, 6):
+        world.apply(CommandRefused(number - 1, "preflight", reason, ""))
+        assert accounts(world.block(number)) == [7]
 
 
 def test_an_open_breaker_is_not_the_accounts_fault() -> None:
