@@ -37,6 +37,7 @@ SPEND_WEI = 10**17
 FUNDS_WEI = 100 * 10**18
 FAST = ExecutionParameters(
     recovery_retry_ms=50,
+    head_age_ms_max=600_000,  # heads come when a test makes them
     follow=FollowParameters(rebroadcast_blocks=1, poll_ms=60_000),
     farewell=FarewellParameters(wait_ms_max=0),
 )

@@ -60,7 +60,7 @@ async def test_row_07_empty_getlogs_with_bloom_hit_retried_until_found(
         await asyncio.to_thread(mine, chain, 4)
         if guarded:
             await link.caught_up(chain)
-            assert link.follower.blocks.refuted == 4
+            assert link.follower.blocks.refuted >= 4
         else:
             await link.reach(chain)
             assert [logs for _, logs in link.branch] == [()] * 4
@@ -80,7 +80,8 @@ async def test_row_07_another_endpoint_is_asked_before_the_receipts_are(chain: N
         await asyncio.to_thread(mine, chain, 4)
         await link.caught_up(chain)
         assert link.pool.watch.name == "n0"
-        assert link.follower.blocks.refuted == 4
+        # Once for each block at least: what was begun when a newer head came is asked anew.
+        assert link.follower.blocks.refuted >= 4
         assert "eth_getBlockReceipts" not in proxy.asked
 
 
