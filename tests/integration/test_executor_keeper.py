@@ -88,7 +88,10 @@ def assert_guarded(rig: Rig, keeper: KeeperProcess, executor: Contract) -> None:
     }
     looks = [(names[each.data[:10]], each.word) for each in found.conditions]
     assert looks == LOOKED_AT
-    block = rig.node.call("eth_getBlockByNumber", hex(bid["number"] - 1), False)
+    told = keeper.lines("transaction_included")[-1]
+    assert told["transaction"] == bid["transaction"]
+    # The block it was decided on, which need not be the one before its own.
+    block = rig.node.call("eth_getBlockByNumber", hex(told["decided_number"]), False)
     assert (found.block_max, found.timestamp_max_s) == (
         int(block["number"], 16) + 2,
         int(block["timestamp"], 16) + 60,
