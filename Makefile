@@ -44,13 +44,13 @@ $(VENV)/.warm: $(VENV)/.ready $(wildcard keeper/margin/kernel*.py)
 setup: $(VENV)/.ready $(VENV)/.warm $(DEVNET)/node_modules/.ready ## Install Python and Node packages, locked
 
 contracts: setup ## Compile the development venue's contracts
-	$(BIN)/python -m deploy.devnet.artifacts
+	$(BIN)/python -m deploy.devnet.chain.artifacts
 
 demo: contracts ## Crash a market on a local node and watch the keeper keep it solvent
 	$(BIN)/python -m deploy.devnet.demo --seed $(SEED) --accounts $(ACCOUNTS) --blocks $(BLOCKS) --pace $(PACE)
 
 drill: setup ## Run the whole path on a fork of the endpoint of CONFIG
-	$(BIN)/keeper drill -c $(CONFIG) --anvil "$$($(BIN)/python -c 'from deploy.devnet.node import find_anvil; print(find_anvil())')"
+	$(BIN)/keeper drill -c $(CONFIG) --anvil "$$($(BIN)/python -c 'from deploy.devnet.chain.node import find_anvil; print(find_anvil())')"
 
 test: contracts ## Run every test, and the checks
 	$(MAKE) check

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.devnet.node import Node
+from deploy.devnet.chain.node import Node
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,9 @@ from typing import Any
 
 from eth_abi.abi import encode
 
-from deploy.devnet.artifacts import load
-from deploy.devnet.contract import Contract, Sender, type_of
-from deploy.devnet.rpc import Rpc
+from deploy.devnet.chain.artifacts import load
+from deploy.devnet.chain.contract import Contract, Sender, type_of
+from deploy.devnet.chain.rpc import Rpc
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from deploy.devnet.node import Node
-from deploy.devnet.parameters import (
+from deploy.devnet.chain.node import Node
+from deploy.devnet.venue.deployment import SeedAccount, Venue, deploy_venue, seed
+from deploy.devnet.venue.parameters import (
     DOWN,
     NONE,
     UP,
@@ -28,8 +29,7 @@ from deploy.devnet.parameters import (
     VenueParameters,
     wad,
 )
-from deploy.devnet.quotes import Quotes
-from deploy.devnet.venue import SeedAccount, Venue, deploy_venue, seed
+from deploy.devnet.venue.quotes import Quotes
 
 
 pytestmark = pytest.mark.node

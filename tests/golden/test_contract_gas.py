@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.devnet.node import Node
-from deploy.devnet.parameters import VenueParameters, two_books, wad
-from deploy.devnet.quotes import Quotes
-from deploy.devnet.venue import Book, SeedAccount, Venue, deploy_venue, seed
+from deploy.devnet.chain.node import Node
+from deploy.devnet.venue.deployment import Book, SeedAccount, Venue, deploy_venue, seed
+from deploy.devnet.venue.parameters import VenueParameters, two_books, wad
+from deploy.devnet.venue.quotes import Quotes
 
 
 pytestmark = pytest.mark.node

@@ -22,10 +22,10 @@ from typing import Any
 
 import pytest
 
-from deploy.devnet.contract import Contract, Sender
-from deploy.devnet.node import Node
-from deploy.devnet.parameters import RateParameters, VenueParameters, wad
-from deploy.devnet.venue import Core, deploy_core
+from deploy.devnet.chain.contract import Contract, Sender
+from deploy.devnet.chain.node import Node
+from deploy.devnet.venue.deployment import Core, deploy_core
+from deploy.devnet.venue.parameters import RateParameters, VenueParameters, wad
 
 
 pytestmark = pytest.mark.node

@@ -7,8 +7,8 @@ import math
 import pytest
 from scipy.special import ndtr
 
-from deploy.devnet.contract import Contract, Sender
-from deploy.devnet.node import Node
+from deploy.devnet.chain.contract import Contract, Sender
+from deploy.devnet.chain.node import Node
 
 
 pytestmark = pytest.mark.node

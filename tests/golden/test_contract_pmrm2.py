@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from deploy.devnet.contract import Contract, Sender
-from deploy.devnet.node import Node
-from deploy.devnet.quotes import Quotes
+from deploy.devnet.chain.contract import Contract, Sender
+from deploy.devnet.chain.node import Node
+from deploy.devnet.venue.quotes import Quotes
 
 
 pytestmark = pytest.mark.node

@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 from eth_utils.crypto import keccak
 
-from deploy.devnet.artifacts import Artifact, load
-from deploy.devnet.contract import signature, type_of
+from deploy.devnet.chain.artifacts import Artifact, load
+from deploy.devnet.chain.contract import signature, type_of
 
 
 pytestmark = pytest.mark.node

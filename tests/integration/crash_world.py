@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.devnet.driver import Driver
-from deploy.devnet.node import Node
-from deploy.devnet.parameters import wad
-from deploy.devnet.rpc import RpcError
-from deploy.devnet.scene import Scene
-from deploy.devnet.seeding import MARGIN_GAS, book_of
-from deploy.devnet.venue import SeedAccount
+from deploy.devnet.chain.node import Node
+from deploy.devnet.chain.rpc import RpcError
+from deploy.devnet.venue.deployment import SeedAccount
+from deploy.devnet.venue.driver import Driver
+from deploy.devnet.venue.parameters import wad
+from deploy.devnet.venue.scene import Scene
+from deploy.devnet.venue.seeding import MARGIN_GAS, book_of
 from keeper.app.assembly import Places
 from tests.integration.keeper_process import KeeperProcess
 from tests.integration.keeper_stand import WEALTH_WEI, KeeperStand

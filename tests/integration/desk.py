@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy.devnet.contract import Contract, Sender
-from deploy.devnet.node import Node
-from deploy.devnet.parameters import VenueParameters, wad
-from deploy.devnet.quotes import Quotes
-from deploy.devnet.rpc import RpcError
-from deploy.devnet.venue import Book, SeedAccount, Venue, deploy_venue, seed
+from deploy.devnet.chain.contract import Contract, Sender
+from deploy.devnet.chain.node import Node
+from deploy.devnet.chain.rpc import RpcError
+from deploy.devnet.venue.deployment import Book, SeedAccount, Venue, deploy_venue, seed
+from deploy.devnet.venue.parameters import VenueParameters, wad
+from deploy.devnet.venue.quotes import Quotes
 
 
 DAY_S = 86_400

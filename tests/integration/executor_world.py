@@ -9,9 +9,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from deploy.devnet.contract import Contract, Sender
-from deploy.devnet.node import Node
-from deploy.devnet.rpc import RpcError
+from deploy.devnet.chain.contract import Contract, Sender
+from deploy.devnet.chain.node import Node
+from deploy.devnet.chain.rpc import RpcError
 from deploy.executor.standing import deploy, permission
 from keeper.domain.effects import Call
 from keeper.liquidation.executor import INT_MAX, Condition, Guard, Step, execute

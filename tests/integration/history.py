@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from deploy.devnet.node import Node
+from deploy.devnet.chain.node import Node
 from keeper.chain.link.http import RpcHttp
 from keeper.chain.link.reader import NodeReader, ReaderConfig
 from keeper.domain.events import BlockSealed

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from deploy.devnet.contract import Contract, Sender
-from deploy.devnet.node import Node, NodeOptions
-from deploy.devnet.parameters import AuctionParameters, VenueParameters, wad
-from deploy.devnet.quotes import Quotes
-from deploy.devnet.venue import Book, SeedAccount, seed
+from deploy.devnet.chain.contract import Contract, Sender
+from deploy.devnet.chain.node import Node, NodeOptions
+from deploy.devnet.venue.deployment import Book, SeedAccount, seed
+from deploy.devnet.venue.parameters import AuctionParameters, VenueParameters, wad
+from deploy.devnet.venue.quotes import Quotes
 from tests.integration.desk import VARIANCE, YEAR_S, Desk
 from tests.integration.keeper_process import KeeperProcess
 from tests.integration.keeper_stand import KeeperStand

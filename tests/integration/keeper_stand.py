@@ -13,8 +13,8 @@ from typing import Any
 
 from eth_account import Account
 
-from deploy.devnet.node import Node
-from deploy.devnet.venue import Venue, keeper_config
+from deploy.devnet.chain.node import Node
+from deploy.devnet.venue.deployment import Venue, keeper_config
 from keeper.app.assembly import Core, Places, assemble, load_snapshot
 from keeper.app.state.snapshots import restore
 from keeper.chain.link.http import RpcHttp

@@ -12,8 +12,8 @@ import signal
 import sys
 from pathlib import Path
 
-from deploy.devnet.node import Node, NodeOptions
-from deploy.devnet.rpc import Rpc
+from deploy.devnet.chain.node import Node, NodeOptions
+from deploy.devnet.chain.rpc import Rpc
 from keeper.chain.ledger.rows import CapParameters
 from keeper.chain.ledger.store import Ledger
 from tests.integration.lane_world import CHAIN_ID, command, counted, executor, tell

@@ -13,7 +13,7 @@ from typing import Any
 
 from coincurve import PrivateKey
 
-from deploy.devnet.node import Node
+from deploy.devnet.chain.node import Node
 from keeper.chain.keys.signer import LocalSigner, address_of
 from keeper.chain.ledger.rows import CapParameters
 from keeper.chain.ledger.store import Ledger

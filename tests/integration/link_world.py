@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from deploy.devnet.node import Node
+from deploy.devnet.chain.node import Node
 from keeper.chain.link.endpoints import Endpoint, EndpointConfig, EndpointState, Role
 from keeper.chain.link.http import RpcHttp
 from keeper.chain.link.pool import EndpointPool, PoolConfig

@@ -10,11 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy.devnet.node import Node
-from deploy.devnet.parameters import VenueParameters
-from deploy.devnet.quotes import Quotes
-from deploy.devnet.rpc import RpcError
-from deploy.devnet.venue import Book, SeedAccount, Venue, deploy_venue, keeper_config, seed
+from deploy.devnet.chain.node import Node
+from deploy.devnet.chain.rpc import RpcError
+from deploy.devnet.venue.deployment import (
+    Book,
+    SeedAccount,
+    Venue,
+    deploy_venue,
+    keeper_config,
+    seed,
+)
+from deploy.devnet.venue.parameters import VenueParameters
+from deploy.devnet.venue.quotes import Quotes
 from keeper.domain.events import BlockSealed, Log
 from keeper.domain.units import WAD, Address, Hash
 from keeper.portfolio.state import Portfolio

@@ -26,8 +26,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from deploy.devnet.node import Node, NodeOptions
-from deploy.devnet.scene import GENESIS_S, Scene
+from deploy.devnet.chain.node import Node, NodeOptions
+from deploy.devnet.venue.scene import GENESIS_S, Scene
 from keeper.app.assembly import Places
 from tests.integration.crash_world import Crash
 from tests.integration.keeper_process import KeeperProcess, wait_for

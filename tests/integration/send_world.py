@@ -14,7 +14,7 @@ from typing import Any
 
 from eth_account import Account
 
-from deploy.devnet.node import Node, NodeOptions
+from deploy.devnet.chain.node import Node, NodeOptions
 from keeper.chain.ledger.rows import CapParameters, Slot
 from keeper.chain.ledger.store import Ledger
 from keeper.chain.sending.sender import LaneExecutor

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from deploy.devnet.quotes import Quotes
+from deploy.devnet.venue.quotes import Quotes
 
 
 class SignedPage:

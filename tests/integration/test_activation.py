@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from deploy.devnet.contract import Contract
+from deploy.devnet.chain.contract import Contract
 from deploy.executor.standing import deploy, permission
 from keeper.app.leave.activating import FILE
 from keeper.cli import main

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.devnet.node import HOST, Node, NodeOptions
+from deploy.devnet.chain.node import HOST, Node, NodeOptions
 from keeper.chain.link.endpoints import EndpointState
 from keeper.chain.link.http import RpcHttp
 from keeper.chain.link.reader import NodeReader, ReaderConfig

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.devnet.node import Node
-from deploy.devnet.parameters import wad
-from deploy.devnet.venue import SeedAccount, keeper_config, seed
+from deploy.devnet.chain.node import Node
+from deploy.devnet.venue.deployment import SeedAccount, keeper_config, seed
+from deploy.devnet.venue.parameters import wad
 from tests.integration.desk import Desk
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.devnet.node import Node
-from deploy.devnet.parameters import VenueParameters, wad
+from deploy.devnet.chain.node import Node
+from deploy.devnet.venue.parameters import VenueParameters, wad
 from tests.integration.desk import Desk
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.devnet.node import Node
-from deploy.devnet.parameters import wad
+from deploy.devnet.chain.node import Node
+from deploy.devnet.venue.parameters import wad
 from tests.integration.desk import DAY_S, Desk, option_id
 
 

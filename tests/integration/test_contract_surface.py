@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 from eth_utils.crypto import keccak
 
-from deploy.devnet.artifacts import load
-from deploy.devnet.contract import Contract, signature, type_of
+from deploy.devnet.chain.artifacts import load
+from deploy.devnet.chain.contract import Contract, signature, type_of
 
 
 ZERO = "0x" + "00" * 20

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from deploy.devnet.demo import conclude, perform
-from deploy.devnet.driver import Driver
-from deploy.devnet.history import History
-from deploy.devnet.judge import judge
-from deploy.devnet.keeper_process import ROOT
-from deploy.devnet.node import Node, NodeOptions
-from deploy.devnet.report import checks
-from deploy.devnet.scene import GENESIS_S, Scene
-from deploy.devnet.service import starts_of
-from deploy.devnet.table import Show
-from deploy.devnet.truth import Truth
+from deploy.devnet.chain.node import Node, NodeOptions
+from deploy.devnet.demo.keeper_process import ROOT
+from deploy.devnet.demo.performance import conclude, perform
+from deploy.devnet.demo.report import checks
+from deploy.devnet.demo.table import Show
+from deploy.devnet.judge.history import History
+from deploy.devnet.judge.service import starts_of
+from deploy.devnet.judge.truth import Truth
+from deploy.devnet.judge.verdict import judge
+from deploy.devnet.venue.driver import Driver
+from deploy.devnet.venue.scene import GENESIS_S, Scene
 
 
 pytestmark = pytest.mark.node

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from deploy.devnet.node import Node
-from deploy.devnet.parameters import VenueParameters, wad
-from deploy.devnet.rpc import RpcError
-from deploy.devnet.venue import SeedAccount, seed
+from deploy.devnet.chain.node import Node
+from deploy.devnet.chain.rpc import RpcError
+from deploy.devnet.venue.deployment import SeedAccount, seed
+from deploy.devnet.venue.parameters import VenueParameters, wad
 from keeper.liquidation.limits import LimitParameters
 from keeper.liquidation.strategy import Opportunity, Proposal, Service, Stock
 from keeper.liquidation.triage import triage

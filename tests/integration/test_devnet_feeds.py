@@ -9,12 +9,12 @@ import pytest
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
-from deploy.devnet.contract import Contract, Sender
-from deploy.devnet.node import Node
-from deploy.devnet.parameters import wad
-from deploy.devnet.quotes import Quotes
-from deploy.devnet.rpc import RpcError
-from deploy.devnet.signing import FeedSigner, feed_data
+from deploy.devnet.chain.contract import Contract, Sender
+from deploy.devnet.chain.node import Node
+from deploy.devnet.chain.rpc import RpcError
+from deploy.devnet.venue.parameters import wad
+from deploy.devnet.venue.quotes import Quotes
+from deploy.devnet.venue.signing import FeedSigner, feed_data
 
 
 pytestmark = pytest.mark.node

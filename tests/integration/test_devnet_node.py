@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.devnet import artifacts
-from deploy.devnet.node import Node, NodeError, NodeOptions
-from deploy.devnet.rpc import Call, RpcError
+from deploy.devnet.chain import artifacts
+from deploy.devnet.chain.node import Node, NodeError, NodeOptions
+from deploy.devnet.chain.rpc import Call, RpcError
 
 
 pytestmark = pytest.mark.node
@@ -47,7 +47,7 @@ def test_stopped_node_leaves_neither_process_nor_folder() -> None:
 def test_node_dies_with_a_parent_that_had_no_time_to_say_so() -> None:
     script = (
         "import os\n"
-        "from deploy.devnet.node import Node\n"
+        "from deploy.devnet.chain.node import Node\n"
         "print(Node().start().pid, flush=True)\n"
         "os._exit(1)"
     )

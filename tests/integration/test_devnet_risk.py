@@ -9,12 +9,12 @@ import pytest
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
-from deploy.devnet.contract import Contract, TransactionFailed
-from deploy.devnet.node import Node
-from deploy.devnet.parameters import HeartbeatParameters, VenueParameters, two_books, wad
-from deploy.devnet.quotes import Quotes
-from deploy.devnet.rpc import RpcError
-from deploy.devnet.venue import Book, SeedAccount, Venue, deploy_venue, seed
+from deploy.devnet.chain.contract import Contract, TransactionFailed
+from deploy.devnet.chain.node import Node
+from deploy.devnet.chain.rpc import RpcError
+from deploy.devnet.venue.deployment import Book, SeedAccount, Venue, deploy_venue, seed
+from deploy.devnet.venue.parameters import HeartbeatParameters, VenueParameters, two_books, wad
+from deploy.devnet.venue.quotes import Quotes
 
 
 pytestmark = pytest.mark.node

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from deploy.devnet.contract import Contract
-from deploy.devnet.node import find_anvil
+from deploy.devnet.chain.contract import Contract
+from deploy.devnet.chain.node import find_anvil
 from deploy.executor.standing import deploy, permission
 from keeper.cli import main
 from tests.integration.keeper_process import KeeperProcess

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from deploy.devnet.contract import created_address
-from deploy.devnet.node import Node
+from deploy.devnet.chain.contract import created_address
+from deploy.devnet.chain.node import Node
 from deploy.executor.standing import is_executor, permission_of
 from keeper.domain.effects import Call
 from keeper.liquidation import executor

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from deploy.devnet.contract import Contract, Sender
-from deploy.devnet.node import Node, NodeOptions
-from deploy.devnet.parameters import wad
-from deploy.devnet.rpc import RpcError
-from deploy.devnet.venue import SeedAccount, seed
+from deploy.devnet.chain.contract import Contract, Sender
+from deploy.devnet.chain.node import Node, NodeOptions
+from deploy.devnet.chain.rpc import RpcError
+from deploy.devnet.venue.deployment import SeedAccount, seed
+from deploy.devnet.venue.parameters import wad
 from deploy.executor.standing import deploy, permission
 from keeper.domain.effects import Call
 from keeper.domain.units import from_wad

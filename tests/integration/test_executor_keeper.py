@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from deploy.devnet.contract import Contract
-from deploy.devnet.parameters import wad
-from deploy.devnet.treasury import Treasury, unwrapped
+from deploy.devnet.chain.contract import Contract
+from deploy.devnet.venue.parameters import wad
+from deploy.devnet.venue.treasury import Treasury, unwrapped
 from deploy.executor.standing import deploy, permission
 from tests.integration.keeper_process import KeeperProcess
 from tests.integration.keeper_rig import SHORT_VENUE, WHOLE, Rig, rig_in

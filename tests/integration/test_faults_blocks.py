@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from deploy.devnet.node import Node, NodeOptions
+from deploy.devnet.chain.node import Node, NodeOptions
 from keeper.chain.link.branch import GapTooDeep
 from keeper.chain.sealing.completeness import Watchlist
 from keeper.domain.errors import FinalityViolated

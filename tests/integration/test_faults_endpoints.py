@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from deploy.devnet.node import HOST, Node, NodeOptions
+from deploy.devnet.chain.node import HOST, Node, NodeOptions
 from keeper.chain.link.budget import Budget
 from keeper.chain.link.endpoints import Endpoint, EndpointConfig, EndpointState
 from keeper.chain.link.hedge import HedgeConfig, HedgedRpc

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from deploy.devnet.contract import Contract
-from deploy.devnet.outside import chainlink
-from deploy.devnet.parameters import wad
+from deploy.devnet.chain.contract import Contract
+from deploy.devnet.chain.outside import chainlink
+from deploy.devnet.venue.parameters import wad
 from tests.integration.keeper_process import KeeperProcess
 from tests.integration.keeper_rig import SHORT_VENUE, Rig, rig_in
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.devnet.node import Node, NodeOptions
+from deploy.devnet.chain.node import Node, NodeOptions
 from keeper.chain.ledger.rows import CapParameters
 from keeper.chain.ledger.store import Ledger
 from keeper.domain.errors import StorageError

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deploy.devnet.node import Node, NodeOptions
+from deploy.devnet.chain.node import Node, NodeOptions
 from keeper.domain.events import CommandSent, TransactionDropped, TransactionIncluded
 from tests.integration.lane_world import Behind, command, counted, executor, prepare
 from tests.integration.lane_world import mine as mine_and_tell

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deploy.devnet.node import HOST, Node, NodeOptions
+from deploy.devnet.chain.node import HOST, Node, NodeOptions
 from keeper.chain.link.endpoints import EndpointState
 from keeper.chain.link.skew import check_skew
 from keeper.chain.link.transport import LIMITS

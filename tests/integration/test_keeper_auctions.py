@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.devnet.parameters import wad
+from deploy.devnet.venue.parameters import wad
 from tests.integration.keeper_rig import SHORT, SHORT_VENUE, WHOLE, Rig, rig_in
 
 

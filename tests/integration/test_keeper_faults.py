@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.devnet.node import Node, NodeOptions
-from deploy.devnet.scene import GENESIS_S
+from deploy.devnet.chain.node import Node, NodeOptions
+from deploy.devnet.venue.scene import GENESIS_S
 from keeper.config import load
 from tests.integration.crash_world import Crash, ledger_of
 from tests.integration.keeper_process import recorded, wait_for

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.devnet.parameters import wad
-from deploy.devnet.quotes import Quotes
+from deploy.devnet.venue.parameters import wad
+from deploy.devnet.venue.quotes import Quotes
 from keeper.protocols.derive.abi import TOPIC
 from tests.integration.keeper_rig import SHORT_VENUE, Rig, rig_in
 

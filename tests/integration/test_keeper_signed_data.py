@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from deploy.devnet.contract import Contract
-from deploy.devnet.parameters import wad
-from deploy.devnet.quotes import Quotes
-from deploy.devnet.signing import FeedSigner
+from deploy.devnet.chain.contract import Contract
+from deploy.devnet.venue.parameters import wad
+from deploy.devnet.venue.quotes import Quotes
+from deploy.devnet.venue.signing import FeedSigner
 from deploy.executor.standing import deploy
 from tests.integration.executor_world import permission
 from tests.integration.keeper_process import KeeperProcess

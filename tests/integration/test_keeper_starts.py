@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.devnet.parameters import wad
+from deploy.devnet.venue.parameters import wad
 from tests.integration.keeper_rig import SHORT_VENUE, Rig, rig_in
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.devnet.node import Node, NodeOptions
+from deploy.devnet.chain.node import Node, NodeOptions
 from keeper.chain.sending.sender import LaneExecutor
 from keeper.domain.events import (
     CommandCommitted,

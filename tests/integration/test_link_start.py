@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deploy.devnet.node import Node, NodeOptions
+from deploy.devnet.chain.node import Node, NodeOptions
 from keeper.chain.link.endpoints import EndpointState
 from keeper.cli import main
 from tests.integration.keeper_rig import SHORT_VENUE, Rig, rig_in

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from deploy.devnet.node import Node
-from deploy.devnet.parameters import (
+from deploy.devnet.chain.node import Node
+from deploy.devnet.venue.parameters import (
     LINEAR,
     BookParameters,
     MarginParameters,

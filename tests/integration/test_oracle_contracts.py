@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from eth_abi.abi import encode
 
-from deploy.devnet.contract import Contract, Sender
-from deploy.devnet.node import Node
-from deploy.devnet.outside import aggregator, chainlink, move_proxy, proxy
-from deploy.devnet.rpc import RpcError
+from deploy.devnet.chain.contract import Contract, Sender
+from deploy.devnet.chain.node import Node
+from deploy.devnet.chain.outside import aggregator, chainlink, move_proxy, proxy
+from deploy.devnet.chain.rpc import RpcError
 from keeper.chain.link.http import RpcHttp
 from keeper.chain.link.reader import NodeReader, ReaderConfig
 from keeper.domain.effects import Call, Notice

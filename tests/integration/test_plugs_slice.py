@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from eth_account import Account
 
-from deploy.devnet.node import Node, NodeOptions
-from deploy.devnet.scene import GENESIS_S
+from deploy.devnet.chain.node import Node, NodeOptions
+from deploy.devnet.venue.scene import GENESIS_S
 from tests.integration.crash_world import Crash
 from tests.integration.plugs import DEPTH_MAX, PLUGS, begin, conclude, play, reorganise
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from deploy.devnet.node import Node
-from deploy.devnet.parameters import VenueParameters, wad
-from deploy.devnet.quotes import Quotes
-from deploy.devnet.venue import keeper_config
+from deploy.devnet.chain.node import Node
+from deploy.devnet.venue.deployment import keeper_config
+from deploy.devnet.venue.parameters import VenueParameters, wad
+from deploy.devnet.venue.quotes import Quotes
 from keeper.protocols.derive.readings import Readings
 from keeper.protocols.derive.wiring import DeriveConfig
 from tests.integration.desk import DAY_S, Desk

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deploy.devnet.contract import Contract, Sender
-from deploy.devnet.driver import Driver
-from deploy.devnet.node import Node, NodeOptions
-from deploy.devnet.parameters import wad
-from deploy.devnet.rpc import RpcError
-from deploy.devnet.scene import GENESIS_S, Scene
-from deploy.devnet.venue import keeper_config
+from deploy.devnet.chain.contract import Contract, Sender
+from deploy.devnet.chain.node import Node, NodeOptions
+from deploy.devnet.chain.rpc import RpcError
+from deploy.devnet.venue.deployment import keeper_config
+from deploy.devnet.venue.driver import Driver
+from deploy.devnet.venue.parameters import wad
+from deploy.devnet.venue.scene import GENESIS_S, Scene
 from keeper.protocols.derive.accrual import Accrual, with_interest
 from keeper.protocols.derive.compare import comparable, differences
 from keeper.protocols.derive.record import digest

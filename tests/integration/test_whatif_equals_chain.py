@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deploy.devnet.parameters import wad
+from deploy.devnet.venue.parameters import wad
 from keeper.app.state.snapshots import store
 from keeper.app.whatif import changes_of, snapshot_file, snapshot_now, whatif
 from keeper.cli import main

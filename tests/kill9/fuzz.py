@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploy.devnet.node import Node, NodeOptions
+from deploy.devnet.chain.node import Node, NodeOptions
 from keeper.chain.ledger import statements
 from keeper.chain.ledger.rows import CapParameters
 from keeper.chain.ledger.store import Ledger

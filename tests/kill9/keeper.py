@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deploy.devnet.rpc import RpcError
+from deploy.devnet.chain.rpc import RpcError
 from keeper.chain.ledger.rows import Binding, CapParameters
 from keeper.chain.ledger.store import Ledger
 from keeper.chain.routes.routing import broadcast

@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from deploy.devnet.artifacts import ArtifactError
-from deploy.devnet.node import NodeError
+from deploy.devnet.chain.artifacts import ArtifactError
+from deploy.devnet.chain.node import NodeError
 from keeper.margin.kernel import THREADS
 from keeper.margin.kernel_warm import warm
 from tests.performance import (

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from web3 import Web3
 
-from deploy.devnet.node import HOST, Node, NodeOptions
+from deploy.devnet.chain.node import HOST, Node, NodeOptions
 from keeper.app.links import GC_THRESHOLDS
 from keeper.chain.link import frames
 from keeper.chain.link.endpoints import EndpointState

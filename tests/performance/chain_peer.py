@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from deploy.devnet.node import Node, NodeOptions
-from deploy.devnet.parameters import HeartbeatParameters, VenueParameters, wad
-from deploy.devnet.quotes import Quotes
-from deploy.devnet.seeding import VIEWS_PER_BATCH, wad_of
-from deploy.devnet.venue import Book, SeedAccount, Venue, deploy_venue, seed
+from deploy.devnet.chain.node import Node, NodeOptions
+from deploy.devnet.venue.deployment import Book, SeedAccount, Venue, deploy_venue, seed
+from deploy.devnet.venue.parameters import HeartbeatParameters, VenueParameters, wad
+from deploy.devnet.venue.quotes import Quotes
+from deploy.devnet.venue.seeding import VIEWS_PER_BATCH, wad_of
 from keeper.margin.book import Kind
 from tests.performance.market_book import DAY_S, DAYS, SPOT, Measured
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from coincurve import PrivateKey
 
-from deploy.devnet.node import Node, NodeOptions
+from deploy.devnet.chain.node import Node, NodeOptions
 from keeper.chain.keys.signer import CHECK_SECRET, CHECK_TRANSACTION, Transaction, sign_with
 from keeper.chain.link.websocket import RpcSocket
 from keeper.chain.sending.preflight import Preflight, PreflightParameters

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.devnet.driver import Driver
-from deploy.devnet.node import Node, NodeOptions
-from deploy.devnet.scene import GENESIS_S, Scene
-from deploy.devnet.seeding import seed_account
-from deploy.devnet.venue import keeper_config
+from deploy.devnet.chain.node import Node, NodeOptions
+from deploy.devnet.venue.deployment import keeper_config
+from deploy.devnet.venue.driver import Driver
+from deploy.devnet.venue.scene import GENESIS_S, Scene
+from deploy.devnet.venue.seeding import seed_account
 from keeper.app.assembly import Places
 from keeper.app.links import settle_memory
 from keeper.app.state.files import put, read_state

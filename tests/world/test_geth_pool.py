@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 
-from deploy.devnet.node import Node, NodeOptions
+from deploy.devnet.chain.node import Node, NodeOptions
 from tests.world.geth_pool import GethPool, GethRules, Holder, Pooled, PoolLimits, PoolRefused
 from tests.world.rpc_proxy import Call, RpcProxy, rpc_proxy
 

@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from deploy.devnet.node import Node, NodeOptions
+from deploy.devnet.chain.node import Node, NodeOptions
 from tests.world.rpc_proxy import RateLimit, RpcProxy, rpc_proxy
 from tests.world.rpc_rules import (
     delaying,

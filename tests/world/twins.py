@@ -7,7 +7,7 @@ and mining both a second apart makes them conflict at a height.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from deploy.devnet.node import Node, NodeOptions
+from deploy.devnet.chain.node import Node, NodeOptions
 
 
 GENESIS_TIME = 1_700_000_000

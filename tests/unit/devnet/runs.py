@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from deploy.devnet.judge import Start, judge
-from deploy.devnet.margins import MarginCheck
-from deploy.devnet.payout import Payout
-from deploy.devnet.report import Evidence, Latencies, Through, Toy
-from deploy.devnet.service import ServiceRecord
-from deploy.devnet.spending import CapUse
-from deploy.devnet.truth import BlockTruth
+from deploy.devnet.demo.report import Evidence, Latencies, Through, Toy
+from deploy.devnet.judge.margins import MarginCheck
+from deploy.devnet.judge.payout import Payout
+from deploy.devnet.judge.service import ServiceRecord
+from deploy.devnet.judge.spending import CapUse
+from deploy.devnet.judge.truth import BlockTruth
+from deploy.devnet.judge.verdict import Start, judge
 
 
 ACCOUNTS = tuple(range(100, 130))

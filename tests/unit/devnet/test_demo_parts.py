@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from deploy.devnet.evidence import guard_refusals, histogram_quantile_ms
-from deploy.devnet.keeper_process import Samples
-from deploy.devnet.spending import CapUse, caps_used, decided_hashes
-from deploy.devnet.stage import toml
-from deploy.devnet.table import Row, Show, plain
+from deploy.devnet.demo.evidence import guard_refusals, histogram_quantile_ms
+from deploy.devnet.demo.keeper_process import Samples
+from deploy.devnet.demo.stage import toml
+from deploy.devnet.demo.table import Row, Show, plain
+from deploy.devnet.judge.spending import CapUse, caps_used, decided_hashes
 
 
 def stage_buckets(*counts: tuple[str, float]) -> Samples:

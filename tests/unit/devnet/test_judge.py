@@ -1,7 +1,7 @@
 """The judge: it finds what was missed and what was late, and can find both."""
 
-from deploy.devnet.judge import Start, judge, quantile
-from deploy.devnet.truth import BlockTruth
+from deploy.devnet.judge.truth import BlockTruth
+from deploy.devnet.judge.verdict import Start, judge, quantile
 
 
 def blocks(*allowed: tuple[int, ...]) -> list[BlockTruth]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploy.devnet.margins import Viewed, compare, negative_equity_usd, read_accounts
+from deploy.devnet.judge.margins import Viewed, compare, negative_equity_usd, read_accounts
 
 
 def row(account: int, **changes: Any) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 import math
 from itertools import pairwise
 
-from deploy.devnet.market import Moment, crash_plan, play
-from deploy.devnet.scene import START_S, UNDERLYINGS, expiries, expiry, markets
+from deploy.devnet.venue.market import Moment, crash_plan, play
+from deploy.devnet.venue.scene import START_S, UNDERLYINGS, expiries, expiry, markets
 
 
 BLOCKS = 120

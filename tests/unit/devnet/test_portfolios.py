@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from deploy.devnet.portfolios import CALL, PUT, AccountPlan, plan_accounts
-from deploy.devnet.scene import dying_market, markets
+from deploy.devnet.venue.portfolios import CALL, PUT, AccountPlan, plan_accounts
+from deploy.devnet.venue.scene import dying_market, markets
 
 
 def planned(seed: int, count: int) -> list[AccountPlan]:

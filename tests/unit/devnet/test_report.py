@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from deploy.devnet.judge import Start, judge
-from deploy.devnet.payout import Payout
-from deploy.devnet.report import checks, document
-from deploy.devnet.spending import CapUse
-from deploy.devnet.truth import BlockTruth
+from deploy.devnet.demo.report import checks, document
+from deploy.devnet.judge.payout import Payout
+from deploy.devnet.judge.spending import CapUse
+from deploy.devnet.judge.truth import BlockTruth
+from deploy.devnet.judge.verdict import Start, judge
 from tests.unit.devnet.runs import (
     TRIES,
     evidence,

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.devnet.contract import Contract
-from deploy.devnet.history import ASKER, CALL_GAS, History
-from deploy.devnet.margins import Viewed
-from deploy.devnet.rpc import RpcError
-from deploy.devnet.treasury import Treasury
+from deploy.devnet.chain.contract import Contract
+from deploy.devnet.chain.rpc import RpcError
+from deploy.devnet.judge.history import ASKER, CALL_GAS, History
+from deploy.devnet.judge.margins import Viewed
+from deploy.devnet.venue.treasury import Treasury
 
 
 TAKEN = "taken"

@@ -18,10 +18,10 @@ from typing import Any, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.devnet.node import HOST
+from deploy.devnet.chain.node import HOST
 
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 STOP_TIMEOUT_S = 20.0
 REPLAY_TIMEOUT_S = 300.0
 ACTIVATE_TIMEOUT_S = 120.0

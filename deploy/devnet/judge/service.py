@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from deploy.devnet.contract import Contract
-from deploy.devnet.history import CALL_GAS, AuctionEvent, History, Sent, word
-from deploy.devnet.judge import Start
-from deploy.devnet.rpc import RpcError
-from deploy.devnet.treasury import Treasury, Viewing, unwrapped
-from deploy.devnet.venue import Venue
+from deploy.devnet.chain.contract import Contract
+from deploy.devnet.chain.rpc import RpcError
+from deploy.devnet.judge.history import CALL_GAS, AuctionEvent, History, Sent, word
+from deploy.devnet.judge.verdict import Start
+from deploy.devnet.venue.deployment import Venue
+from deploy.devnet.venue.treasury import Treasury, Viewing, unwrapped
 
 
 FULL = 10**18

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from deploy.devnet.market import DAY_S, UnderlyingPlan
-from deploy.devnet.parameters import (
+from deploy.devnet.venue.market import DAY_S, UnderlyingPlan
+from deploy.devnet.venue.parameters import (
     BookParameters,
     CollateralParameters,
     VenueParameters,
     two_books,
     wad,
 )
-from deploy.devnet.portfolios import Listed, listed
+from deploy.devnet.venue.portfolios import Listed, listed
 
 
 GENESIS_S = 1_767_571_200  # 2026-01-05 00:00 UTC

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.devnet.contract import Contract, Sender
-from deploy.devnet.node import Node
-from deploy.devnet.parameters import BookParameters, HeartbeatParameters, VenueParameters
+from deploy.devnet.chain.contract import Contract, Sender
+from deploy.devnet.chain.node import Node
+from deploy.devnet.venue.parameters import BookParameters, HeartbeatParameters, VenueParameters
 
 
 # A seeding transaction stays below the 30M gas that a block of a real chain might hold.

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from eth_account import Account
 
-from deploy.devnet.driver import Driver
-from deploy.devnet.parameters import wad
-from deploy.devnet.treasury import Treasury
-from deploy.devnet.venue import SeedAccount
+from deploy.devnet.venue.deployment import SeedAccount
+from deploy.devnet.venue.driver import Driver
+from deploy.devnet.venue.parameters import wad
+from deploy.devnet.venue.treasury import Treasury
 
 
 LANE_WEI = wad("1000")

@@ -13,16 +13,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from deploy.devnet.history import History
-from deploy.devnet.judge import judge, quantile
-from deploy.devnet.keeper_process import Samples, replay
-from deploy.devnet.margins import compare, negative_equity_usd, read_accounts, view_all
-from deploy.devnet.payout import payout
-from deploy.devnet.report import Evidence, Latencies, Through, Toy
-from deploy.devnet.service import service_record, starts_of
-from deploy.devnet.spending import caps_used, decided_hashes
-from deploy.devnet.stage import CAPS_WEI, Stage, addresses
-from deploy.devnet.truth import BlockTruth, Truth
+from deploy.devnet.demo.keeper_process import Samples, replay
+from deploy.devnet.demo.report import Evidence, Latencies, Through, Toy
+from deploy.devnet.demo.stage import CAPS_WEI, Stage, addresses
+from deploy.devnet.judge.history import History
+from deploy.devnet.judge.margins import compare, negative_equity_usd, read_accounts, view_all
+from deploy.devnet.judge.payout import payout
+from deploy.devnet.judge.service import service_record, starts_of
+from deploy.devnet.judge.spending import caps_used, decided_hashes
+from deploy.devnet.judge.truth import BlockTruth, Truth
+from deploy.devnet.judge.verdict import judge, quantile
 
 
 LARGE_OPTIONS = 30

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.devnet.history import History, word
-from deploy.devnet.rpc import RpcError
-from deploy.devnet.venue import Book
+from deploy.devnet.chain.rpc import RpcError
+from deploy.devnet.judge.history import History, word
+from deploy.devnet.venue.deployment import Book
 
 
 LEAST_USD = 1.0

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.devnet.history import AssetKey
-from deploy.devnet.market import YEAR_S, Moment, UnderlyingQuote
-from deploy.devnet.seeding import wad_of
-from deploy.devnet.venue import Book, Venue
+from deploy.devnet.judge.history import AssetKey
+from deploy.devnet.venue.deployment import Book, Venue
+from deploy.devnet.venue.market import YEAR_S, Moment, UnderlyingQuote
+from deploy.devnet.venue.seeding import wad_of
 from tests.reference import pmrm2_scalar as scalar
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from deploy.devnet.truth import BlockTruth
+from deploy.devnet.judge.truth import BlockTruth
 
 
 # Allowed for this many blocks running and not started: somebody should have.

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from deploy.devnet.contract import Contract
-from deploy.devnet.node import Node
-from deploy.devnet.rpc import RpcError
-from deploy.devnet.venue import Venue
+from deploy.devnet.chain.contract import Contract
+from deploy.devnet.chain.node import Node
+from deploy.devnet.chain.rpc import RpcError
+from deploy.devnet.venue.deployment import Venue
 
 
 CALL_GAS = 500_000_000

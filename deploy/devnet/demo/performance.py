@@ -9,21 +9,20 @@ from __future__ import annotations
 import argparse
 import json
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deploy.devnet.contract import TransactionFailed
-from deploy.devnet.evidence import Run, gather
-from deploy.devnet.keeper_process import ROOT, KeeperFailed, KeeperProcess, Samples, activate
-from deploy.devnet.market import Moment
-from deploy.devnet.node import NodeError
-from deploy.devnet.report import Evidence, checks, document
-from deploy.devnet.scene import Scene
-from deploy.devnet.stage import Stage, set_stage
-from deploy.devnet.table import Row, Show
+from deploy.devnet.chain.contract import TransactionFailed
+from deploy.devnet.chain.node import NodeError
+from deploy.devnet.demo.evidence import Run, gather
+from deploy.devnet.demo.keeper_process import ROOT, KeeperFailed, KeeperProcess, Samples, activate
+from deploy.devnet.demo.report import Evidence, checks, document
+from deploy.devnet.demo.stage import Stage, set_stage
+from deploy.devnet.demo.table import Row, Show
+from deploy.devnet.venue.market import Moment
+from deploy.devnet.venue.scene import Scene
 
 
 OUT = ROOT / "build"  # demo.json, and all else under demo/
@@ -162,7 +161,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pace", type=float, default=1.0, help="seconds a block")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of demo.json and demo/")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

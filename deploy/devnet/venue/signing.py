@@ -14,7 +14,7 @@ from eth_abi.abi import encode
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
-from deploy.devnet.contract import Contract
+from deploy.devnet.chain.contract import Contract
 
 
 FEED_DATA = "(bytes,uint256,uint64,address[],bytes[])"

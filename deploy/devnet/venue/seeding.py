@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.devnet.node import Node
-from deploy.devnet.portfolios import CALL, COIN, PERPETUAL, PUT, STABLE, AccountPlan, Leg
-from deploy.devnet.scene import STABLE_COIN
-from deploy.devnet.venue import Book, SeedAccount, Venue
+from deploy.devnet.chain.node import Node
+from deploy.devnet.venue.deployment import Book, SeedAccount, Venue
+from deploy.devnet.venue.portfolios import CALL, COIN, PERPETUAL, PUT, STABLE, AccountPlan, Leg
+from deploy.devnet.venue.scene import STABLE_COIN
 
 
 OWNER = "0x00000000000000000000000000000000000a11ce"

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from deploy.devnet.judge import Start, Verdict, quantile
-from deploy.devnet.margins import MarginCheck
-from deploy.devnet.payout import Payout
-from deploy.devnet.service import ServiceRecord
-from deploy.devnet.spending import CapUse
+from deploy.devnet.judge.margins import MarginCheck
+from deploy.devnet.judge.payout import Payout
+from deploy.devnet.judge.service import ServiceRecord
+from deploy.devnet.judge.spending import CapUse
+from deploy.devnet.judge.verdict import Start, Verdict, quantile
 
 
 LATENCY_BLOCKS_MAX = 1

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 
-DEVNET = Path(__file__).resolve().parent
+DEVNET = Path(__file__).resolve().parents[1]
 CONTRACTS = DEVNET / "contracts"
 EXECUTOR_CONTRACTS = DEVNET.parent / "executor" / "contracts"
 ROOTS = (CONTRACTS, EXECUTOR_CONTRACTS)  # a source is named by its path under one of them

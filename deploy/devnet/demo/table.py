@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from deploy.devnet.keeper_process import Samples
+from deploy.devnet.demo.keeper_process import Samples
 
 
 PLAIN_EVERY_BLOCKS = 10

@@ -11,8 +11,8 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
-from deploy.devnet.artifacts import NODE_MODULES, Artifact, ArtifactError
-from deploy.devnet.contract import Contract, Sender, signature
+from deploy.devnet.chain.artifacts import NODE_MODULES, Artifact, ArtifactError
+from deploy.devnet.chain.contract import Contract, Sender, signature
 
 
 CHAINLINK = NODE_MODULES / "@chainlink" / "abi" / "v0.6"

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from eth_abi.abi import encode
 
-from deploy.devnet.contract import Contract, Sender
-from deploy.devnet.parameters import wad
-from deploy.devnet.signing import FeedSigner, feed_data
+from deploy.devnet.chain.contract import Contract, Sender
+from deploy.devnet.venue.parameters import wad
+from deploy.devnet.venue.signing import FeedSigner, feed_data
 
 
 FULL = wad("1")

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from deploy.devnet.contract import Contract, Sender, TransactionFailed
-from deploy.devnet.market import Moment, UnderlyingQuote, crash_plan, play
-from deploy.devnet.node import Node
-from deploy.devnet.parameters import wad
-from deploy.devnet.portfolios import AccountPlan, plan_accounts
-from deploy.devnet.quotes import Quotes
-from deploy.devnet.scene import (
+from deploy.devnet.chain.contract import Contract, Sender, TransactionFailed
+from deploy.devnet.chain.node import Node
+from deploy.devnet.venue.deployment import Book, SeedAccount, Venue, deploy_venue, seed
+from deploy.devnet.venue.market import Moment, UnderlyingQuote, crash_plan, play
+from deploy.devnet.venue.parameters import wad
+from deploy.devnet.venue.portfolios import AccountPlan, plan_accounts
+from deploy.devnet.venue.quotes import Quotes
+from deploy.devnet.venue.scene import (
     DYING_DAYS,
     FIRST_QUOTES_S,
     GENESIS_S,
@@ -29,8 +30,7 @@ from deploy.devnet.scene import (
     expiry,
     markets,
 )
-from deploy.devnet.seeding import Seeded, book_of, cash_for, margins, seed_account, wad_of
-from deploy.devnet.venue import Book, SeedAccount, Venue, deploy_venue, seed
+from deploy.devnet.venue.seeding import Seeded, book_of, cash_for, margins, seed_account, wad_of
 
 
 # Quotes go first in their block: what is sent on the block before meets the new prices.

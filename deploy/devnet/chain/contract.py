@@ -16,8 +16,8 @@ from eth_abi.abi import decode, encode
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
-from deploy.devnet.artifacts import Artifact, load
-from deploy.devnet.rpc import Rpc, RpcError
+from deploy.devnet.chain.artifacts import Artifact, load
+from deploy.devnet.chain.rpc import Rpc, RpcError
 
 
 BATCH_TRANSACTIONS = 200

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
-from deploy.devnet.contract import Contract
-from deploy.devnet.driver import Driver
-from deploy.devnet.history import History, word
-from deploy.devnet.market import Moment
-from deploy.devnet.rpc import RpcError
-from deploy.devnet.standing import Case, Holdings, Position, Standing, Terms, verdicts
+from deploy.devnet.chain.contract import Contract
+from deploy.devnet.chain.rpc import RpcError
+from deploy.devnet.judge.history import History, word
+from deploy.devnet.judge.standing import Case, Holdings, Position, Standing, Terms, verdicts
+from deploy.devnet.venue.driver import Driver
+from deploy.devnet.venue.market import Moment
 
 
 NEAR_SHARE = 0.02

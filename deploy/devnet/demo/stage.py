@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.devnet.driver import Driver
-from deploy.devnet.lanes import Lane, make_lanes, open_bidders
-from deploy.devnet.node import HOST, Node, NodeOptions
-from deploy.devnet.parameters import wad
-from deploy.devnet.scene import GENESIS_S, Scene
-from deploy.devnet.treasury import Treasury, open_treasury
-from deploy.devnet.venue import keeper_config
+from deploy.devnet.chain.node import HOST, Node, NodeOptions
+from deploy.devnet.demo.lanes import Lane, make_lanes, open_bidders
+from deploy.devnet.venue.deployment import keeper_config
+from deploy.devnet.venue.driver import Driver
+from deploy.devnet.venue.parameters import wad
+from deploy.devnet.venue.scene import GENESIS_S, Scene
+from deploy.devnet.venue.treasury import Treasury, open_treasury
 
 
 LANES = 8

@@ -20,8 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from deploy.devnet.artifacts import NODE_MODULES
-from deploy.devnet.rpc import Call, Rpc
+from deploy.devnet.chain.artifacts import NODE_MODULES
+from deploy.devnet.chain.rpc import Call, Rpc
 
 
 HOST = "127.0.0.1"

@@ -16,10 +16,10 @@ from typing import Any
 from eth_abi.abi import decode
 from eth_account import Account
 
-from deploy.devnet.contract import Contract, Sender, type_of
-from deploy.devnet.node import Node
-from deploy.devnet.parameters import wad
-from deploy.devnet.venue import Venue
+from deploy.devnet.chain.contract import Contract, Sender, type_of
+from deploy.devnet.chain.node import Node
+from deploy.devnet.venue.deployment import Venue
+from deploy.devnet.venue.parameters import wad
 from deploy.executor.standing import deploy, permission
 
 

@@ -1,0 +1,1 @@
+"""The demonstration: keeper and market side by side, from beginning to end."""

@@ -1,0 +1,1 @@
+"""The judge: what happened on the chain, and what should have."""

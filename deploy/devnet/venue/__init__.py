@@ -1,0 +1,1 @@
+"""The venue that stands on the node, its market, and its accounts."""
