@@ -27,9 +27,8 @@ def main() -> int:
         print(f"too short: the first {wanted.warming} blocks fill the undo window")
         return 2
     print(weighed.line())
-    an_hour = weighed.slope * len(weighed.bytes) / weighed.seconds * 3_600 / MIB
-    if an_hour > chosen.limit:
-        print(f"memory grows by {an_hour:.1f} MiB an hour, more than {chosen.limit}")
+    if weighed.an_hour > chosen.limit * MIB:
+        print(f"memory grows by {weighed.an_hour / MIB:.1f} MiB an hour, more than {chosen.limit}")
         return 1
     return 0
 

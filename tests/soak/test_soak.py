@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak.watching import Soak, Weighed, soak
+from tests.soak.watching import MIB, Soak, Weighed, slope, soak
 
 
 # A block's logs are some 700 KiB as objects; one log in thirty kept for ever is over this.
@@ -19,7 +19,16 @@ async def test_soak_rss_slope(tmp_path: Path, leak: bool) -> None:
 
 
 def test_the_slope_is_that_of_a_line_and_minds_no_steps() -> None:
-    line = Weighed(bytes=[1_000 + 7 * block for block in range(100)])
-    assert line.slope == 7
-    steps = Weighed(bytes=[5_000 + (1_000 if 40 < block < 50 else 0) for block in range(100)])
-    assert steps.slope == 0
+    line = [1_000 + 7 * block for block in range(100)]
+    assert slope(line) == 7
+    steps = [5_000 + (1_000 if 40 < block < 50 else 0) for block in range(100)]
+    assert slope(steps) == 0
+
+
+def test_pages_taken_by_the_system_hide_no_leak() -> None:
+    flat, leak = [90 * MIB] * 60, [30 * MIB + 9 * block for block in range(40)]
+    taken = Weighed(seconds=1.0, bytes=flat + leak, held=[200 * MIB] * 100)
+    assert taken.slope == 9
+    assert "took pages at block 60" in taken.line()
+    only_held = Weighed(seconds=1.0, bytes=[90 * MIB] * 100, held=[5 * at for at in range(100)])
+    assert only_held.slope == 5

@@ -5,7 +5,7 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from tests.soak.market import Market, until_told
 
 
 MIB = 1 << 20
+TAKEN_BYTES = 4 * MIB  # no allocator gives so much back between two blocks by itself
 STREAM_BYTES_MAX = 1 << 16
 
 
@@ -36,31 +37,57 @@ class Soak:
 
 @dataclass(slots=True)
 class Weighed:
-    """What the keeper held after each block, from the warm-up on."""
+    """What the keeper had after each block, from the warm-up on.
+
+    bytes  resident, the system's word
+    held   asked for and not given back, resident or not
+    """
 
     seconds: float = 0.0
-    warm_bytes: int = 0
     bytes: list[int] = field(default_factory=list)
+    held: list[int] = field(default_factory=list)
+
+    @property
+    def settled(self) -> list[int]:
+        """Return what was resident since the system last took untouched pages away."""
+        pairs = zip(self.bytes, self.bytes[1:], strict=False)
+        falls = (at for at, (one, two) in enumerate(pairs, 1) if one - two > TAKEN_BYTES)
+        return self.bytes[max(falls, default=0) :]
 
     @property
     def slope(self) -> float:
-        """Return bytes a block: the median slope over pairs half the run apart (Theil-Sen).
+        """Return bytes a block: of what is resident or of what is held, the worse."""
+        return max(slope(self.settled), slope(self.held))
 
-        A median does not mind the steps in which an allocator takes and gives back.
-        """
-        half = len(self.bytes) // 2
-        pairs = zip(self.bytes, self.bytes[half:], strict=False)
-        return statistics.median((later - earlier) / half for earlier, later in pairs)
+    @property
+    def an_hour(self) -> float:
+        """Return the same slope in bytes an hour, at the pace of this run."""
+        return self.slope * len(self.bytes) / max(self.seconds, 1e-9) * 3_600
 
     def line(self) -> str:
         """Return the result in one line."""
-        blocks = len(self.bytes)
-        an_hour = self.slope * blocks / max(self.seconds, 1e-9) * 3_600
+        resident, held = self.settled, self.held
+        taken = len(self.bytes) - len(resident)
+        since = f" since the system took pages at block {taken}" if taken else ""
         return (
-            f"{blocks} blocks in {self.seconds:.0f} s, {self.bytes[0] / MIB:.1f} to "
-            f"{self.bytes[-1] / MIB:.1f} MiB resident, slope {self.slope / 1024:.2f} KiB a block, "
-            f"{an_hour / MIB:.2f} MiB an hour"
+            f"{len(self.bytes)} blocks in {self.seconds:.0f} s: resident {_span(resident)}{since}, "
+            f"held {_span(held)}; {self.slope / 1024:.2f} KiB a block, "
+            f"{self.an_hour / MIB:.2f} MiB an hour"
         )
+
+
+def slope(weights: Sequence[int]) -> float:
+    """Return bytes a block: the median slope over pairs half the run apart (Theil-Sen).
+
+    A median does not mind the steps in which an allocator takes and gives back.
+    """
+    half = max(len(weights) // 2, 1)
+    pairs = zip(weights, weights[half:], strict=False)
+    return statistics.median([(later - earlier) / half for earlier, later in pairs] or [0.0])
+
+
+def _span(weights: Sequence[int]) -> str:
+    return f"{weights[0] / MIB:.1f} to {weights[-1] / MIB:.1f} MiB"
 
 
 async def soak(soaked: Soak, folder: Path, tell: Callable[[str], None] = lambda _: None) -> Weighed:
@@ -86,6 +113,7 @@ async def soak(soaked: Soak, folder: Path, tell: Callable[[str], None] = lambda 
                 first = time.monotonic()
             elif blocks > soaked.warming:
                 weighed.bytes.append(told["bytes"])
+                weighed.held.append(told["held"])
                 weighed.seconds = time.monotonic() - first
                 if len(weighed.bytes) % 300 == 2:
                     tell(weighed.line())
