@@ -5,11 +5,14 @@ new event that carries the command's id.
 """
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from keeper.domain.units import AccountId, Address, Hash
 
 
 Scalar = str | int | float | bool | None
+# Whose a command of no account is, where an account would be named; an account is a number.
+FEEDS: Final = "feeds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +33,13 @@ class Command:
     bytes bid for their place. After `deadline_block` nothing new is sent for it. Decided on state
     at `decided_hash`. `priority` is (tier, worth) of its breach in the configured order, the
     smaller the better: what ranks commands of different blocks. `hurried` asks that it be sent
-    while it is still being tried, where the configuration allows that.
+    while it is still being tried, where the configuration allows that. `account` is None where it
+    is for none of them but for the venue's feeds.
     """
 
     id: int
     venue: str
-    account: AccountId
+    account: AccountId | None
     kind: str
     call: Call
     gas: int
@@ -48,6 +52,11 @@ class Command:
     decided_hash: Hash
     priority: tuple[int, float] = (0, 0.0)
     hurried: bool = False
+
+    @property
+    def subject(self) -> str:
+        """Return whose it is, within its venue: of each subject one action lives at a time."""
+        return FEEDS if self.account is None else str(self.account)
 
 
 @dataclass(frozen=True, slots=True)

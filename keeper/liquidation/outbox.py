@@ -11,14 +11,15 @@ from keeper.domain.errors import InvariantViolation
 from keeper.domain.units import AccountId
 
 
-Key = tuple[str, AccountId]
+# Whose a live action is: a venue's account, or the venue's feeds, which are no account's.
+Key = tuple[str, AccountId | None]
 
 
 class Live(NamedTuple):
     """A command that may still be, or come to be, on chain."""
 
     venue: str
-    account: AccountId
+    account: AccountId | None
     kind: str
     decided_number: int
 
@@ -51,15 +52,18 @@ class Outbox:
             raise InvariantViolation(f"command ids go back from {self._next_id} to {next_id}")
         self._next_id = next_id
 
-    def free(self, venue: str, account: AccountId, number: int) -> bool:
-        """Tell whether a new action for this account may be decided at block `number`."""
+    def free(self, venue: str, account: AccountId | None, number: int) -> bool:
+        """Tell whether a new action for this account may be decided at block `number`.
+
+        None stands for the venue's feeds, here and in `open`: one live push a venue.
+        """
         key = (venue, account)
         if key in self._by_account:
             return False
         rest = self._rest.get(key)
         return rest is None or number >= rest[1]
 
-    def open(self, venue: str, account: AccountId, kind: str, number: int) -> int:
+    def open(self, venue: str, account: AccountId | None, kind: str, number: int) -> int:
         """Give a new command its id; the account has a live action from here on."""
         key = (venue, account)
         if key in self._by_account:

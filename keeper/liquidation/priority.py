@@ -25,7 +25,9 @@ Key = tuple[int, float, str, AccountId]
 Order = Callable[[Appraised], Key]
 
 # Services that stop a loss come before those that earn: an auction nobody started cannot be bid.
+# Before all of them comes what their margin will be read from.
 TIER = {
+    Service.PUSH_FEEDS: -1,
     Service.START: 0,
     Service.SETTLE_OPTIONS: 0,
     Service.CONVERT: 1,

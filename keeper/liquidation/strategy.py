@@ -14,7 +14,7 @@ from keeper.liquidation.mechanisms.dutch_auction import Auction
 
 
 class Service(StrEnum):
-    """What can be done about an account."""
+    """What can be done about an account, and, the last, for a venue's feeds: no strategy's."""
 
     START = "start"
     BID = "bid"
@@ -22,6 +22,7 @@ class Service(StrEnum):
     CONVERT = "convert"
     UPDATE_SCENARIO = "update_scenario"
     SETTLE_OPTIONS = "settle_options"
+    PUSH_FEEDS = "push_feeds"
 
 
 @dataclass(frozen=True, slots=True)

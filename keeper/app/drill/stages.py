@@ -143,7 +143,8 @@ class DrillWitness:
         return found
 
     def _decided(self, command: Command, timing: Timing) -> None:
-        name = self._wanted.get((command.account, command.kind))
+        account = command.account
+        name = None if account is None else self._wanted.get((account, command.kind))
         if name is None:
             return
         path = self._paths[name]

@@ -128,7 +128,7 @@ class Batches:
         Decided on a new branch, a command may be for an account whose action was just orphaned:
         its bytes live again, but until the follower has seen that, the ledger calls it done.
         """
-        if not self._dispatch.lanes.served(command.venue, str(command.account)):
+        if not self._dispatch.lanes.served(command.venue, command.subject):
             return True
         return await self._caught_up(command)
 

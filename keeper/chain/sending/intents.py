@@ -33,7 +33,7 @@ def intent_of(passed: Passed) -> Intent:
     return Intent(
         kind=ACT,
         venue=command.venue,
-        account=str(command.account),
+        account=command.subject,
         rank=command.rank,
         value_wei=command.call.value_wei,
         max_cost_wei=command.spend_max_wei,

@@ -16,6 +16,7 @@ from keeper.chain.ledger import schema, statements
 from keeper.chain.ledger.rows import BreakerRow, CapParameters, Intent, Slot
 from keeper.chain.ledger.store import Ledger
 from keeper.chain.sending.recovery import acknowledge
+from keeper.domain.effects import FEEDS
 from keeper.domain.errors import StorageError
 from keeper.domain.units import Address
 
@@ -68,8 +69,9 @@ def _slot_lines(slot: Slot) -> list[str]:
 def _what(intent: Intent) -> str:
     if intent.command_id is None:
         return "a gap filled"
+    whose = FEEDS if intent.account == FEEDS else f"account {intent.account}"
     return (
-        f"{intent.command_kind} {intent.command_id} of {intent.venue} account {intent.account}, "
+        f"{intent.command_kind} {intent.command_id} of {intent.venue} {whose}, "
         f"deadline {intent.deadline_block}"
     )
 
