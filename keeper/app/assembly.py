@@ -154,4 +154,6 @@ def targets(config: Config) -> frozenset[Address]:
             found[venue.auction_utils] = None
         if venue.executor is not None:
             found[venue.executor] = None
+        if venue.data_submitter is not None:
+            found[venue.data_submitter] = None
     return frozenset(found)

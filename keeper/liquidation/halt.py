@@ -1,8 +1,10 @@
 """After a chain has stood still: for its first blocks, upkeep and starts, and no bid.
 
-Prices moved while no block was made, feeds are old, options expired unsettled. Bids wait until
-feeds were pushed, what expired was settled and the book was looked at anew. It knows block numbers
-and timestamps only; a block deadline cannot see a halt, because block numbers do not run in one.
+Prices moved while no block was made, feeds are old, options expired unsettled. So in the first
+blocks feeds are pushed, before anything else, from signed data that we hold (keeper.machine.pushing
+decides that); what expired is settled, and starts go on; on the last of them the book is asked for
+anew; and only then come bids. It knows block numbers and timestamps only; a block deadline cannot
+see a halt, because block numbers do not run in one.
 """
 
 from collections import deque
@@ -22,12 +24,14 @@ class HaltRule:
 
     gap_s        two blocks this far apart or farther; 0: nothing does
     hold_blocks  the block that ended the halt is the first of them
+    push_spend_max_wei  the most that one push of feeds may cost, which earns nothing; 0: none is
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     gap_s: int = 120
     hold_blocks: int = 3
+    push_spend_max_wei: int = 5 * 10**16
 
 
 class Halt:
@@ -68,9 +72,11 @@ class Halt:
         while self._blocks and self._blocks[-1][0] > number:
             self._blocks.pop()
 
+    def ended(self, number: int) -> int | None:
+        """Return the block that ended the newest halt, None where `number` is not held by it."""
+        first = number - self._rule.hold_blocks
+        return max((at for at, _, ended in self._blocks if ended and at > first), default=None)
+
     def allows(self, service: Service, number: int) -> bool:
         """Tell whether a service may be decided at block `number`."""
-        if service is not Service.BID:
-            return True
-        first = number - self._rule.hold_blocks
-        return not any(ended and at > first for at, _, ended in self._blocks)
+        return service is not Service.BID or self.ended(number) is None

@@ -12,11 +12,11 @@ from keeper.domain.units import AccountId
 from keeper.liquidation.halt import Halt, HaltRule
 from keeper.liquidation.limits import LimitParameters, earned_wei, spend_cap_wei, tip_bid_wei
 from keeper.liquidation.mandate import Mandate, permitted
-from keeper.liquidation.outbox import CooldownRule, Outbox
+from keeper.liquidation.outbox import CooldownRule, Key, Outbox
 from keeper.liquidation.patience import Patience
 from keeper.liquidation.priority import ORDERS, Appraised, prioritise
-from keeper.liquidation.strategy import Opportunity, Proposal, Stock, Strategy
-from keeper.venue import Venue
+from keeper.liquidation.strategy import Opportunity, Proposal, Service, Stock, Strategy
+from keeper.venue import Encoded, Venue
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,25 @@ class Round:
     block: BlockSealed
     stock: Stock
     served: int
-    held: dict[tuple[str, AccountId], tuple[Venue, Opportunity]]
+    held: dict[Key, tuple[Venue, Opportunity]]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be a command, before it has a price, a rank and an id.
+
+    It bids for its place by `profit_usd`; `worth_wei` is the most it may cost in all, None where
+    only the limits say. `account` is None for the venue's feeds.
+    """
+
+    venue: str
+    account: AccountId | None
+    service: Service
+    encoded: Encoded
+    priority: tuple[int, float]
+    profit_usd: float = 0.0
+    worth_wei: int | None = None
+    hurried: bool = False
 
 
 class Serving:
@@ -98,53 +116,59 @@ class Serving:
             proposal = strategy.propose(opportunity, appraisal, stock)
             if proposal is None:
                 continue
-            rank = current.served + len(commands)
-            command = self._command(venue, current, each, proposal, rank)
+            command = self.issue(current, self._wanted(venue, current, each, proposal))
             if command is None:
                 fields = (("venue", venue.name), ("account", opportunity.account))
                 notices.append(Notice("command_too_dear", "warning", fields))
                 continue
             stock.debit(proposal)
             commands.append(command)
-        current.served += len(commands)
         return commands, notices
 
-    def _command(
-        self,
-        venue: Venue,
-        current: Round,
-        appraised: Appraised,
-        proposal: Proposal,
-        rank: int,
-    ) -> Command | None:
-        """Make a command of a proposal; None where it would cost more than the limit."""
+    def issue(self, current: Round, wanted: Wanted) -> Command | None:
+        """Make the round's next command; None where it would cost more than it may."""
         limits, block = self.parameters.limits, current.block
-        opportunity, appraisal = appraised
-        encoded = venue.encode(opportunity, proposal)
-        value = encoded.call.value_wei
+        call = wanted.encoded.call
         # Estimates carry headroom: what would not fit a block is tried with the whole block.
-        gas = min(encoded.gas, block.gas_limit)
-        tip = tip_bid_wei(appraisal.profit_usd, gas, limits)
-        gas_usd = current.stock.gas_usd(appraisal.gas)
-        earned = earned_wei(appraisal.profit_usd, gas_usd, limits)
-        spend = spend_cap_wei(gas, value, (block.base_fee_wei, tip), limits, earned)
+        gas = min(wanted.encoded.gas, block.gas_limit)
+        tip = tip_bid_wei(wanted.profit_usd, gas, limits)
+        price = (block.base_fee_wei, tip)
+        spend = spend_cap_wei(gas, call.value_wei, price, limits, wanted.worth_wei)
         if spend is None:
             return None
-        kind = str(proposal.service)
+        rank, kind = current.served, str(wanted.service)
+        current.served += 1
         return Command(
-            id=self.outbox.open(venue.name, opportunity.account, kind, block.number),
-            venue=venue.name,
-            account=opportunity.account,
+            id=self.outbox.open(wanted.venue, wanted.account, kind, block.number),
+            venue=wanted.venue,
+            account=wanted.account,
             kind=kind,
-            call=encoded.call,
+            call=call,
             gas=gas,
             spend_max_wei=spend,
             tip_budget_wei=gas * tip,
             deadline_block=block.number + limits.deadline_blocks,
             rank=rank,
-            sender=encoded.sender,
+            sender=wanted.encoded.sender,
             decided_number=block.number,
             decided_hash=block.hash,
+            priority=wanted.priority,
+            hurried=wanted.hurried,
+        )
+
+    def _wanted(
+        self, venue: Venue, current: Round, appraised: Appraised, proposal: Proposal
+    ) -> Wanted:
+        """Return a proposal as what is to be done, and what serving is worth."""
+        opportunity, appraisal = appraised
+        gas_usd = current.stock.gas_usd(appraisal.gas)
+        return Wanted(
+            venue=venue.name,
+            account=opportunity.account,
+            service=proposal.service,
+            encoded=venue.encode(opportunity, proposal),
             priority=ORDERS[self.parameters.order](appraised)[:2],
+            profit_usd=appraisal.profit_usd,
+            worth_wei=earned_wei(appraisal.profit_usd, gas_usd, self.parameters.limits),
             hurried=proposal.hurried,
         )

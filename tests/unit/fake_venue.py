@@ -19,11 +19,12 @@ from keeper.liquidation.strategy import (
 )
 from keeper.margin.book import Book, Listing, Market, Result
 from keeper.portfolio.state import Portfolio
-from keeper.venue import Encoded, Heard, Margined, VenueBook, fold_each
+from keeper.venue import Encoded, Heard, Margined, Push, VenueBook, fold_each
 
 
 ADDRESS = "0x" + "11" * 20
 EMPTY = np.zeros(0)
+PAYLOAD_GAS = 50_000
 
 
 class ExcessMethod:
@@ -60,6 +61,7 @@ class FakeVenue:
         self.timestamp = 0
         self.changes: tuple[str, ...] = ()
         self.heard: list[Heard] = []
+        self.payloads: int | None = None  # newer than its feeds; None: it takes no push
 
     def watch(self) -> tuple[str, ...]:
         return (ADDRESS,)
@@ -148,6 +150,13 @@ class FakeVenue:
 
     def encode(self, opportunity: Opportunity, proposal: Proposal) -> Encoded:
         return Encoded(Call(ADDRESS, f"0x{opportunity.account:064x}"), 100_000, None)
+
+    def push(self, gas_max: int) -> Push | None:
+        if self.payloads is None:
+            return None
+        room = min(self.payloads, gas_max // PAYLOAD_GAS)
+        encoded = Encoded(Call(ADDRESS, "0xfeed"), room * PAYLOAD_GAS, None) if room else None
+        return Push(encoded, room, self.payloads - room)
 
     def reason(self, data: str) -> str:
         return "unknown"

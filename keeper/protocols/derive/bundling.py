@@ -81,11 +81,15 @@ def bringing(
     return Encoded(execute(executor, steps, guard), gas, None)
 
 
+def submitting(submitter: Address, bundle: Bundle) -> Call:
+    """Return the call that posts all the data through the venue's submitter."""
+    return Call(submitter, "0x" + SUBMIT_DATA + join((bundle.batch(),)).hex())
+
+
 def _data_steps(submitter: Address | None, bundle: Bundle) -> list[Step]:
     """Return the steps that post the data: one through the submitter, else one a feed."""
     if submitter is not None:
-        body = join((bundle.batch(),))
-        return [Step(Call(submitter, "0x" + SUBMIT_DATA + body.hex()))]
+        return [Step(submitting(submitter, bundle))]
     return [
         Step(Call(feed, "0x" + ACCEPT_DATA + join((data,)).hex())) for feed, data in bundle.items
     ]

@@ -50,9 +50,9 @@ def test_a_strategy_that_cannot_be_had_is_refused(
         load_strategy(name, parameters)
 
 
-def test_a_lane_may_call_auction_managers_and_helper_and_nothing_that_holds_funds() -> None:
+def test_a_lane_may_call_what_serves_and_takes_data_and_nothing_that_holds_funds() -> None:
     config = configured(venue={"auction_utils": at(5), "data_submitter": at(6)})
-    assert targets(config) == {at(3), at(4), at(5)}
+    assert targets(config) == {at(3), at(4), at(5), at(6)}
     assert targets(configured()) == {at(3), at(4)}
 
 
