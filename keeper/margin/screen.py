@@ -11,7 +11,7 @@ The state is this object, the caller's to keep; must not know accounts by name, 
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -19,15 +19,17 @@ from keeper.margin.book import Book, Flags, Floats, Market, Result
 from keeper.margin.kernel import compiled, share
 from keeper.margin.kernel_shapes import Lower, Now, Then
 from keeper.margin.netting import Places
-from keeper.margin.screen_rows import differing, gross_fall, rows_at, take
+from keeper.margin.screen_rows import differing, gross_fall, rows_at, same_listing, take
 
 
 SHARE_MAX: Final = 0.1  # of accounts: beyond, a full recompute is cheaper, and begins an epoch
+COLUMNS: Final = tuple(each.name for each in fields(Result))
 ROUNDING: Final = 1e-11  # of what is added at account level, far above float error
 
 Priced = Any  # the method's own: handed back to it, never looked into
 
 
+@runtime_checkable
 class Screened(Protocol):
     """A `Method` that can bound what a move of the market does."""
 
@@ -97,6 +99,7 @@ class Screen:
         market: Market,
         extra: Floats | None = None,
         changed: Places | None = None,
+        wanted: Flags | None = None,
     ) -> Screening:
         """Return who is in breach, and every figure of whoever is.
 
@@ -104,6 +107,7 @@ class Screen:
                is in breach where excess + extra < 0; None: nothing
         changed  accounts among which are all whose rows differ from the last call's, each once;
                trusted, where None compares every row. Cash and `carried` are always compared
+        wanted  (account,) whose figures are wanted exactly, breach or not; None: nobody's
         Raises ValueError where `changed` names no account of the book.
         """
         if changed is not None and np.any((changed < 0) | (changed >= book.accounts)):
@@ -114,7 +118,7 @@ class Screen:
         same = self._epoch is not None and self._epoch.method is method
         priced = method.price(None, market, self._last if same else None)
         self._last = _frozen(market), priced
-        epoch = self._continued(method, book, changed)
+        epoch = self._continued(method, book, market, changed)
         bound = (
             None if epoch is None else method.fall((epoch.market, epoch.priced), (market, priced))
         )
@@ -123,7 +127,8 @@ class Screen:
         self._epoch = epoch
         search = _Search(epoch, book, (market, priced), bound, (more, self._scratch))
         limit = max(1, int(self._share_max * book.accounts))
-        if not search.clear(limit) or not search.find_least(limit):
+        asked = np.zeros(0, np.intp) if wanted is None else np.flatnonzero(wanted)
+        if not search.clear(limit, asked) or not search.find_least(limit):
             return self._begin(method, book, market, priced)
         return Screening(search.result, search.exact)
 
@@ -133,11 +138,15 @@ class Screen:
         self._epoch = _Epoch(method, market, priced, _kept(book), _copied(result))
         return Screening(result, np.ones(book.accounts, np.bool_))
 
-    def _continued(self, method: Screened, book: Book, named: Places | None) -> _Epoch | None:
+    def _continued(
+        self, method: Screened, book: Book, market: Market, named: Places | None
+    ) -> _Epoch | None:
         """Return the epoch with this book's rows in it, None where it ends here."""
         epoch = self._epoch
         if epoch is None or epoch.method is not method or epoch.book.accounts != book.accounts:
             return None
+        if not same_listing(epoch.market, market):
+            return None  # the book's rows name instruments that the epoch's market does not know
         changed = np.flatnonzero(differing(epoch.book, book)) if named is None else named
         if len(changed) > self._share_max * book.accounts:
             return None
@@ -145,7 +154,7 @@ class Screen:
             return epoch
         few = take(book, changed)
         found = method.require_priced(few, epoch.market, epoch.priced)
-        _write(epoch.result, changed, found)
+        write(epoch.result, changed, found)
         kept = epoch.book
         if np.array_equal(kept.start, book.start):
             rows, _ = rows_at(book, changed)
@@ -179,8 +188,10 @@ class _Search:
         self._sharp: Flags = np.zeros(book.accounts, np.bool_)
         self._least = np.inf
 
-    def clear(self, limit: int) -> bool:
-        """Compute who may be in breach; return whether that was no more than `limit`."""
+    def clear(self, limit: int, asked: Places) -> bool:
+        """Compute who may be in breach, and `asked`; return whether that was within `limit`."""
+        if not self._compute(asked, limit):
+            return False
         doubtful = ~(self._low > 0.0) | ~self._epoch.result.defined
         self._sharpen(np.flatnonzero(doubtful))
         doubtful = ~(self._low > 0.0) | ~self._epoch.result.defined
@@ -190,8 +201,9 @@ class _Search:
         """Compute whoever may have the smallest excess; return whether no more than `limit`."""
         if self._least < 0.0:
             return True  # whoever may be below zero is computed already
-        if np.isinf(self._least) and not self.exact.all():
-            left = np.where(self.exact, np.inf, self._low) if self.exact.any() else self._low
+        left = np.where(self.exact, np.inf, self._low) if self.exact.any() else self._low
+        if self._least > left.min(initial=np.inf):
+            # Who was computed may be far from the line: his excess would clear nobody.
             self._compute(np.array([np.argmin(left)]), limit)
         rivals = np.flatnonzero(~self.exact & (self._low < self._least))
         self._sharpen(rivals)
@@ -213,7 +225,7 @@ class _Search:
             market, priced = self._now
             few = take(self._book, accounts)
             found = self._epoch.method.require_priced(few, market, priced)
-            _write(self.result, accounts, found)
+            write(self.result, accounts, found)
             self.exact[accounts] = True
             excess = (found.excess + self._extra[accounts])[found.defined]
             self._least = min(self._least, float(excess.min(initial=np.inf)))
@@ -272,9 +284,9 @@ def _copied(result: Result) -> Result:
     )
 
 
-def _write(result: Result, accounts: Places, found: Result) -> None:
-    """Replace some accounts' figures, in place: the screen's own arrays."""
-    for name in ("equity", "mm", "im", "worst", "gross", "defined"):
+def write(result: Result, accounts: Places, found: Result) -> None:
+    """Replace some accounts' figures, in place; `found` has a row for each of `accounts`."""
+    for name in COLUMNS:
         getattr(result, name)[accounts] = getattr(found, name)
 
 

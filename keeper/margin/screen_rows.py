@@ -1,4 +1,4 @@
-"""What the screen asks of a book's rows: which accounts differ, and what their gross can lose.
+"""What the screen asks of rows: whether they are the same, and what their gross can lose.
 
 By the compiled kernel, by numpy where there is none; both give the same answers. Must not know
 methods.
@@ -6,7 +6,7 @@ methods.
 
 import numpy as np
 
-from keeper.margin.book import Book, Flags, Floats, Ints
+from keeper.margin.book import Book, Flags, Floats, Ints, Market
 from keeper.margin.kernel import THREADS, compiled, rows_of, share
 from keeper.margin.kernel_shapes import Asked, Found
 from keeper.margin.netting import Places, sums
@@ -36,6 +36,16 @@ def differing(before: Book, now: Book, threads: int = THREADS) -> Flags:
     unlike |= before.quantity[earlier] != now.quantity[rows]
     found[account[rows[unlike]]] = True
     return found
+
+
+def same_listing(one: Market, other: Market) -> bool:
+    """Return whether both markets list the same instruments in the same rows."""
+    first, second = one.listing, other.listing
+    if first is second:
+        return True
+    columns = ("kind", "underlying", "expiry", "strike")
+    pairs = [(getattr(first, name), getattr(second, name)) for name in columns]
+    return all(np.array_equal(left, right) for left, right in pairs)
 
 
 def gross_fall(book: Book, accounts: Places, fall: Floats, threads: int = THREADS) -> Floats:

@@ -88,10 +88,7 @@ class Pmrm2:
 
     def require(self, book: Book, market: Market) -> Result:
         """Return every account's requirement (section 2.7); `worst` = the first worst index."""
-        priced = self.price(book, market)
-        if self._compiled:  # everything listed was priced: what is asked of it next is known
-            self._known.appendleft((market, priced))
-        return self.require_priced(book, market, priced)
+        return self.require_priced(book, market, self.price(book, market))
 
     def price(
         self,
@@ -107,13 +104,17 @@ class Pmrm2:
         if last is not None and self._compiled:
             found = repriced(self.parameters, last, market, self._compiled)
             if found is not None:
+                self._known.appendleft((market, found))
                 return found
         held = None
         if book is not None and not self._compiled:  # who compiles prices faster than it counts
             held = held_instruments(book, len(market.listing.kind))
         with np.errstate(all="ignore"):
             ladder = price_ladder(self.parameters, market, held, self._compiled)
-            return ladder, terms_of(self.parameters, market)
+            found = ladder, terms_of(self.parameters, market)
+        if held is None:  # everything listed was priced: what is asked of it next is known
+            self._known.appendleft((market, found))
+        return found
 
     def require_priced(
         self, book: Book, market: Market, priced: tuple[PriceLadder, Terms]

@@ -36,6 +36,7 @@ from keeper.margin.methods.pmrm2_exposure import Terms, readable
 from keeper.margin.methods.pmrm2_ladder import DOWN, MARK, UP, PriceLadder
 from keeper.margin.methods.pmrm2_parameters import Pmrm2Parameters, VolShock
 from keeper.margin.netting import Places
+from keeper.margin.screen_rows import same_listing
 
 
 ROUNDING: Final = 1e-11
@@ -78,16 +79,6 @@ def fall(parameters: Pmrm2Parameters, then: Valued, now: Valued) -> Floats | Non
     found[perps] += ROUNDING * reach * (market.perp_price[row] + market_then.perp_price[row])
     found[ladder.valid != ladder_then.valid] = np.inf
     return found
-
-
-def same_listing(one: Market, other: Market) -> bool:
-    """Return whether both markets list the same instruments in the same rows."""
-    first, second = one.listing, other.listing
-    if first is second:
-        return True
-    columns = ("kind", "underlying", "expiry", "strike")
-    pairs = [(getattr(first, name), getattr(second, name)) for name in columns]
-    return all(np.array_equal(left, right) for left, right in pairs)
 
 
 def _options(

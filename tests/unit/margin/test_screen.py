@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from keeper.margin.book import Book, Market
+from keeper.margin.book import Book, Kind, Market
 from keeper.margin.kernel_grid import moved
 from keeper.margin.methods import pmrm2_fall
 from keeper.margin.methods.pmrm2 import Pmrm2
@@ -152,6 +152,56 @@ def test_another_method_account_or_listing_begins_anew(found: Measured) -> None:
     assert screen.require(other, fewer, found.market).exact.all()
     listing = replace(found.market.listing, strike=found.market.listing.strike + 0.01)
     assert screen.require(other, fewer, replace(found.market, listing=listing)).exact.all()
+
+
+def test_a_new_instrument_begins_anew_though_rows_name_it(found: Measured) -> None:
+    screen, method = Screen(1.0), Pmrm2(found.parameters)
+    screen.require(method, found.book, found.market)
+    old, market = found.book, found.market
+    last = int(np.flatnonzero(market.listing.kind <= Kind.PUT)[-1])
+
+    def longer(column: np.ndarray) -> np.ndarray:  # the last option, listed once more
+        return np.insert(column, last, column[last])
+
+    names = ("kind", "underlying", "expiry", "strike")
+    listing = replace(market.listing, **{n: longer(getattr(market.listing, n)) for n in names})
+    columns = {n: longer(getattr(market, n)) for n in ("vol", "price", "confidence", "usable")}
+    later = replace(market, listing=listing, **columns)
+    book = replace(old, instrument=old.instrument + (old.instrument > last).astype(np.int32))
+    assert book.instrument.max() == len(market.vol)
+
+    screening = screen.require(method, book, later)
+
+    assert screening.exact.all()
+    assert (screening.result.mm == method.require(old, market).mm).all()
+
+
+def test_whose_figures_are_wanted_is_computed_though_a_bound_clears_him(found: Measured) -> None:
+    screen, method = begun(found)
+    full = method.require(found.book, small_move(found))
+    far = int(np.argmax(full.excess))
+    assert not screen.require(method, found.book, small_move(found)).exact[far]
+    wanted = np.arange(600) == far
+    screening = screen.require(method, found.book, small_move(found), wanted=wanted)
+    assert screening.exact[far]
+    assert screening.result.mm[far] == full.mm[far]
+    assert not screening.exact.all()
+
+
+def test_who_is_wanted_and_far_from_the_line_makes_nobody_else_computed(found: Measured) -> None:
+    far = replace(found.book, cash=found.book.cash + 1e6)  # nobody is in doubt
+    screen, method = Screen(), Pmrm2(found.parameters)
+    excess = method.require(far, found.market).excess
+    screen.require(method, far, found.market)
+    screening = screen.require(method, far, small_move(found), wanted=excess == excess.max())
+    assert screening.computed < 30
+    assert screening.result.excess.min() == method.require(far, small_move(found)).excess.min()
+
+
+def test_where_too_many_are_wanted_everybody_is_computed(found: Measured) -> None:
+    screen, method = begun(found)
+    wanted = np.arange(600) < 100
+    assert screen.require(method, found.book, small_move(found), wanted=wanted).exact.all()
 
 
 def test_forgetting_begins_anew(found: Measured) -> None:
