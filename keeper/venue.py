@@ -14,6 +14,7 @@ from keeper.domain.events import (
     Log,
     OracleUpdated,
     PayloadReceived,
+    PriceObserved,
     RoundObserved,
 )
 from keeper.domain.units import AccountId, Address
@@ -21,8 +22,17 @@ from keeper.liquidation.strategy import Bidder, Opportunity, Proposal
 from keeper.margin.book import Book, Flags, Floats, Ints, Market, Method, Result
 
 
+@dataclass(frozen=True, slots=True)
+class PushRefused:
+    """The venue's newest push was refused, for this reason, and was not sent."""
+
+    reason: str
+
+
 # What is told to venues besides logs. None of it is state of the chain: no reorg takes it back.
-Heard = OracleUpdated | PayloadReceived | RoundObserved | CommandRefused
+Heard = (
+    OracleUpdated | PayloadReceived | RoundObserved | PriceObserved | CommandRefused | PushRefused
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +69,18 @@ class VenueBook:
 class Margined:
     """A venue book with its results: as the chain's views show it, and as it is.
 
-    `leads` is True, (account,), where `accrued` stands on the quotes ahead and not on the chain's:
-    what is done there must bring them. None: nowhere.
+    Flags are (account,), None: nowhere. `leads` is True where `accrued` stands on the quotes ahead
+    and not on the chain's: what is done there must bring them. `cleared` is True where a proved
+    bound says that the chain's quotes show no breach, and nothing was computed on them: those
+    figures are the last computed, moved by cash and what is carried, and must not be shown as
+    this block's before `keeper.machine.compute`.
     """
 
     book: VenueBook
     stored: Result
     accrued: Result
     leads: Flags | None = None
+    cleared: Flags | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +90,18 @@ class Encoded:
     call: Call
     gas: int
     sender: Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """What brings a venue's feeds up to date: so many payloads, and those for which no room is.
+
+    `encoded` is None where there is nothing to bring, or room for none of it.
+    """
+
+    encoded: Encoded | None
+    payloads: int
+    left: int
 
 
 class Folding(Protocol):
@@ -144,6 +170,12 @@ class Venue(Protocol):
 
     def encode(self, opportunity: Opportunity, proposal: Proposal) -> Encoded:
         """Return the call for a proposal; raises InvariantViolation for an impossible one."""
+
+    def push(self, gas_max: int) -> Push | None:
+        """Return the newest data we hold that are newer than the feeds', as one call of its own.
+
+        At the accrued timestamp, within a gas limit; None where this venue takes no such call.
+        """
 
     def reason(self, data: str) -> str:
         """Return the classified name of revert data, "unknown" where it is not ours."""

@@ -11,7 +11,7 @@ from keeper.app.state.snapshots import restore
 from keeper.config import Config, config_digest
 from keeper.domain.errors import ConfigError
 from keeper.domain.events import Started
-from keeper.machine import Machine
+from keeper.machine import Machine, compute
 from keeper.runtime.replay import ReplayCounts, replay
 from keeper.venue import Margined
 
@@ -56,6 +56,7 @@ def figures(machine: Machine) -> Iterator[dict[str, Any]]:
     number = machine.decided[0] if machine.decided is not None else 0
     for venue, margined in machine.margined.items():
         for each in margined:
+            compute(each, range(len(each.book.accounts)))
             yield from _figures(venue, number, each)
 
 

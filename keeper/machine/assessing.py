@@ -3,7 +3,6 @@
 Must not know what became of earlier blocks, nor what a strategy wants.
 """
 
-from dataclasses import fields
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +11,9 @@ from keeper.domain.effects import Assessment
 from keeper.domain.events import BlockSealed
 from keeper.liquidation.strategy import Opportunity
 from keeper.liquidation.triage import triage
+from keeper.machine.screening import AHEAD, Key, Screens
 from keeper.margin.book import Result
+from keeper.margin.screen import COLUMNS
 from keeper.venue import Margined, Venue, VenueBook
 
 
@@ -24,35 +25,42 @@ class Assessed(NamedTuple):
     assessment: Assessment
 
 
-def required(book: VenueBook) -> Margined:
+def required(book: VenueBook, screens: Screens, key: Key) -> Margined:
     """Return a book's results; where quotes ahead show what the chain's do not, they lead.
 
     A breach on the chain's own quotes stays one whatever we hold: data that nobody has checked
     yet may add an account to those we serve, and must not hide one.
     """
-    stored = book.method.require(book.book, book.market)
-    accrued = stored.with_cash(book.accrued)
+    method, extra, wanted = book.method, book.accrued, book.attention
+    at = (book.book, book.market)
+    stored, cleared = screens.require(key, method, at, extra, wanted)
+    accrued = stored.with_cash(extra)
     if book.ahead is None:
-        return Margined(book, stored, accrued)
-    ahead = book.method.require(book.ahead.book, book.ahead.market).with_cash(book.accrued)
+        return Margined(book, stored, accrued, cleared=cleared)
+    # Who has no number on the chain's quotes may have one here, and it is told as the account's.
+    at, wanted = (book.ahead.book, book.ahead.market), wanted | ~accrued.defined
+    ahead = screens.require((*key, AHEAD), method, at, extra, wanted)[0].with_cash(extra)
     leads = ahead.defined & (~accrued.defined | ((accrued.excess >= 0.0) & (ahead.excess < 0.0)))
-    names = [each.name for each in fields(Result)]
     columns = {
-        name: np.where(leads, getattr(ahead, name), getattr(accrued, name)) for name in names
+        name: np.where(leads, getattr(ahead, name), getattr(accrued, name)) for name in COLUMNS
     }
-    return Margined(book, stored, Result(**columns), leads)
+    return Margined(book, stored, Result(**columns), leads, cleared)
 
 
-def assess(venue: Venue, block: BlockSealed) -> Assessed:
-    """Margin every account of a venue at a block and find what can be done about which."""
+def assess(venue: Venue, block: BlockSealed, screens: Screens | None = None) -> Assessed:
+    """Margin every account of a venue at a block and find what can be done about which.
+
+    `screens` are those of the blocks before; without them every account is computed.
+    """
+    screens = Screens() if screens is None else screens
     venue.accrue(block.timestamp)
     opportunities: list[Opportunity] = []
     margined: list[Margined] = []
     accounts = positions = undecided = breaches = insolvent = 0
     shortfall = 0.0
     excess_min: float | None = None
-    for book in venue.books():
-        result = required(book)
+    for number, book in enumerate(venue.books()):
+        result = required(book, screens, (venue.name, number))
         margined.append(result)
         found = triage(result.accrued.excess, result.accrued.equity, result.accrued.defined)
         opportunities.extend(venue.opportunities(result, found.breaches))

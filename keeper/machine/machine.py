@@ -18,9 +18,9 @@ from keeper.domain.events import (
     Entry,
     Event,
     LaneObserved,
-    Log,
     OracleUpdated,
     PayloadReceived,
+    PriceObserved,
     RoundObserved,
     RulesObserved,
     Started,
@@ -30,14 +30,17 @@ from keeper.domain.events import (
     TransactionOrphaned,
     TransactionReverted,
 )
+from keeper.domain.logs import Logs
 from keeper.domain.units import Address, Hash
 from keeper.liquidation.outbox import Live
 from keeper.liquidation.strategy import Strategy
 from keeper.machine.assessing import assess
 from keeper.machine.gates import Gates
+from keeper.machine.pushing import Pushing
+from keeper.machine.screening import Screens
 from keeper.machine.serving import MachineParameters, Round, Serving
 from keeper.portfolio.state import Portfolio
-from keeper.venue import Margined, Venue
+from keeper.venue import Margined, PushRefused, Venue
 
 
 # Refusals that say nothing about the account: it may be decided again on the next block. A node
@@ -61,13 +64,16 @@ class Machine:
         portfolio: Portfolio,
         venues: Sequence[Venue],
         strategies: Mapping[str, Strategy],
+        screens: Screens | None = None,
     ) -> None:
         self.parameters = parameters
         self.portfolio = portfolio
         self.venues = tuple(venues)
         self.serving = Serving(parameters, strategies)
         self.outbox = self.serving.outbox
+        self.pushing = Pushing(self.serving)
         self.gates = Gates()
+        self.screens = Screens() if screens is None else screens
         self.margined: dict[str, list[Margined]] = {}  # of the last decided block, by venue
         self.decided: tuple[int, Hash] | None = None  # the block `margined` is of
         self.lanes: dict[Address, LaneObserved] = {}
@@ -99,7 +105,7 @@ class Machine:
                 self.gates.audit(audited, standing=held in (None, audited.hash))
             case RulesObserved() as observed:
                 self.gates.observe(observed, self._tip)
-            case OracleUpdated() | PayloadReceived() | RoundObserved() as told:
+            case OracleUpdated() | PayloadReceived() | RoundObserved() | PriceObserved() as told:
                 for venue in self.venues:
                     venue.hear(told)
             case event:
@@ -161,8 +167,10 @@ class Machine:
     def _fold_logs(self, venue: Venue, block: BlockSealed) -> None:
         """Hand a venue its logs of a block; one that does not decode halts it there."""
         its = {address for address, each in self._venue_at.items() if each is venue}
-        logs: Sequence[Log] = block.logs
-        if not its.issuperset(map(_ADDRESS, logs)):
+        logs = block.logs
+        if isinstance(logs, Logs):
+            logs = logs.of(its)
+        elif not its.issuperset(map(_ADDRESS, logs)):
             logs = [log for log in logs if log.address in its]
         try:
             venue.fold_logs(logs, block)
@@ -183,6 +191,7 @@ class Machine:
         self.gates.rewind(rewound.number)
         self.serving.patience.rewind(rewound.number)
         self.serving.halt.rewind(rewound.number)
+        self.pushing.rewind(rewound.number)
         fields = (("number", rewound.number), ("depth", taken))
         self._notices.append(Notice("rewound", "warning", fields))
 
@@ -190,9 +199,8 @@ class Machine:
         number = self._tip
         match event:
             case CommandRefused():
-                for venue in self.venues:
-                    venue.hear(event)
                 live = self.outbox.close(event.command_id)
+                self._tell_refusal(event, live)
                 if _rests_after(event):
                     self._rest(live, number)
             case TransactionIncluded():
@@ -209,6 +217,15 @@ class Machine:
                     self.outbox.reopen(event.command_id, live)
             case _:
                 pass  # commits, sends, passes and ticks move no state of ours
+
+    def _tell_refusal(self, refused: CommandRefused, live: Live | None) -> None:
+        """Let venues know; why a push was refused is about its own venue's data alone."""
+        pushed = live is not None and live.account is None
+        for venue in self.venues:
+            if not pushed:
+                venue.hear(refused)
+            elif live is not None and live.venue == venue.name:
+                venue.hear(PushRefused(refused.reason))
 
     def _fold_failure(self, event: TransactionReverted | TransactionDropped, number: int) -> None:
         live = self._end(event.command_id)
@@ -241,14 +258,18 @@ class Machine:
         for venue in self.venues:
             if self.gates.halted(venue.name):
                 continue
-            opportunities, self.margined[venue.name], assessment = assess(venue, block)
+            opportunities, self.margined[venue.name], assessment = assess(
+                venue, block, self.screens
+            )
             if self.gates.doubted(venue.name) is not None:
                 assessments.append(assessment)
                 continue
+            pushed, news = self.pushing.decide(venue, self._round)
             decided, more = self.serving.serve(venue, opportunities, self._round)
-            commands.extend(decided)
-            told.extend(more)
-            assessments.append(replace(assessment, proposals=len(decided)))
+            commands.extend((*pushed, *decided))
+            told.extend((*news, *more))
+            proposals = len(pushed) + len(decided)
+            assessments.append(replace(assessment, proposals=proposals))
         return Effects(tuple(commands), tuple(told), tuple(assessments))
 
 

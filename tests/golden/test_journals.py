@@ -16,6 +16,7 @@ from keeper.app import replaying
 from keeper.app.replaying import replay_journal
 from keeper.config import Config, load
 from keeper.domain.errors import ConfigError, MalformedRecord, ReplayDiverged
+from keeper.machine.screening import Screens
 from keeper.protocols.derive.abi import TOPIC
 from tests.golden.journals import record
 
@@ -64,6 +65,18 @@ def test_a_golden_journal_replays_to_the_effects_it_recorded(name: str, config: 
     assert counts.sealed == counts.entries == len(list(lines(journal(name), "entry")))
     assert counts.commands > 0
     assert not counts.torn
+
+
+@pytest.mark.parametrize("name", record.STORIES)
+def test_bounds_change_no_effect_and_no_figure_of_a_golden_journal(
+    name: str, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed = _figures(config, name, None, tmp_path)
+    screens = Screens(0, 1.0)
+    monkeypatch.setattr("keeper.machine.machine.Screens", lambda: screens)
+
+    assert _figures(config, name, None, tmp_path) == computed
+    assert name != "insolvency" or screens.cleared > 0
 
 
 def test_the_journal_of_a_keeper_with_a_bug_diverges_at_the_entry_that_shows_it(

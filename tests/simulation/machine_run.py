@@ -24,6 +24,7 @@ from keeper.liquidation.limits import LimitParameters
 from keeper.liquidation.outbox import CooldownRule
 from keeper.liquidation.strategy import Strategy
 from keeper.machine import Machine, MachineParameters
+from keeper.machine.screening import Screens
 from keeper.portfolio.state import Portfolio
 from keeper.protocols.derive.derive import Derive
 from strategies.dutch_auction import DutchAuction
@@ -71,14 +72,14 @@ class Tally:
             self.by_kind[kind] = self.by_kind.get(kind, 0) + count
 
 
-def machine_on(block: Block, *, bids: bool = False) -> Machine:
+def machine_on(block: Block, *, bids: bool = False, screens: Screens | None = None) -> Machine:
     """Return a machine that begins from a fresh snapshot of a block."""
     portfolio = Portfolio()
     venue = Derive(on.derive_config(), portfolio)
     portfolio.undo.begin(block.number, block.hash)
     venue.load(document(block.state, block.number, block.hash))
     strategy: Strategy = DutchAuction() if bids else FlagOnly()
-    return Machine(PARAMETERS, portfolio, (venue,), {venue.name: strategy})
+    return Machine(PARAMETERS, portfolio, (venue,), {venue.name: strategy}, screens)
 
 
 class MachineRun:
@@ -113,9 +114,9 @@ class MachineRun:
             self.replay()
         return self.tally
 
-    def replay(self) -> None:
+    def replay(self, screens: Screens | None = None) -> None:
         """Apply the record to a machine from the same snapshot: equal effects, entry by entry."""
-        again = machine_on(self._first, bids=self.bids)
+        again = machine_on(self._first, bids=self.bids, screens=screens)
         for entry, recorded in zip(self.entries, self.sealed, strict=True):
             effects = again.apply(entry)
             if (digest(effects), floats(effects)) != recorded:

@@ -105,8 +105,9 @@ def interest_forgotten() -> AbstractContextManager[None]:
     """Decisions are made on positions' worth with the sign of what accrued the wrong way."""
     sound = keeper.machine.assessing.Margined
 
-    def margined(book: Any, stored: Any, accrued: Any) -> Any:
-        return sound(book, stored, stored.with_cash(-200.0 - book.accrued))
+    def margined(book: Any, stored: Any, accrued: Any, cleared: Any) -> Any:
+        wrong = stored.with_cash(-200.0 - book.accrued)
+        return sound(book, stored, wrong, cleared=cleared)
 
     return _patched(keeper.machine.assessing, "Margined", margined)
 

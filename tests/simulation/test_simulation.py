@@ -5,9 +5,13 @@ import random
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from keeper.domain.events import BlockSealed, Entry
+from keeper.machine.screening import Screens
+from keeper.margin.book import Floats
+from keeper.margin.methods.pmrm2_fall import Valued
 from keeper.protocols.derive.decode import decode
 from tests.simulation import auditor, checkers, planted, run
 from tests.simulation import places as on
@@ -25,6 +29,7 @@ from tests.unit.protocols.derive.logs import log_of
 SLICE = 40
 SHELL_SLICE = 5
 PLANT_SEEDS = range(1, 13)
+BOUNDED_SEEDS = range(1, 5)
 
 
 # ── the sound keeper ──
@@ -64,7 +69,36 @@ def test_a_seed_of_the_shell_leaves_the_same_journal_again() -> None:
     assert first[1] == second[1]
 
 
+def test_a_machine_that_clears_by_bounds_decides_the_same_through_every_reorg() -> None:
+    cleared = rewinds = 0
+    for seed in BOUNDED_SEEDS:
+        sim, screens = MachineRun(seed), Screens(0, 1.0)
+        rewinds += sim.run(replay=False).rewinds
+        sim.replay(screens)
+        cleared += screens.cleared
+
+    assert rewinds > 0
+    assert cleared > 500
+
+
 # ── planted bugs ──
+
+
+def test_a_bound_that_promises_too_much_does_not_replay(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing_falls(_: object, then: Valued, __: Valued) -> Floats:
+        return np.zeros(len(then[0].listing.kind))
+
+    runs = [MachineRun(seed) for seed in BOUNDED_SEEDS]
+    for sim in runs:
+        sim.run(replay=False)
+    monkeypatch.setattr("keeper.margin.methods.pmrm2.fall", nothing_falls)
+    diverged = 0
+    for sim in runs:
+        try:
+            sim.replay(Screens(0, 1.0))
+        except Violated as violated:
+            diverged += str(violated).startswith("replay_equals_record: entry")
+    assert diverged > 0
 
 
 def _found(name: str, rules: tuple[str, ...], problem: str | None) -> bool:

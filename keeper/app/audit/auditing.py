@@ -22,6 +22,7 @@ from keeper.domain.effects import Notice
 from keeper.domain.errors import KeeperError
 from keeper.domain.events import BlockSealed, ChainRewound, Entry, RulesObserved, StateAudited
 from keeper.domain.units import NS_PER_S, Hash
+from keeper.machine import compute
 from keeper.ports import Clock, Post
 from keeper.protocols.derive.audit import Question, count_question, question
 from keeper.protocols.derive.derive import Derive
@@ -178,8 +179,10 @@ class Auditor:
                 return None
         else:
             places = roster.turn(self._rule.accounts_at_once, since)
-        questions = [count_question(venue.tables)]
-        for book, row in dict.fromkeys(places):
+        questions, places = [count_question(venue.tables)], list(dict.fromkeys(places))
+        for number, each in enumerate(margined):
+            compute(each, [row for book, row in places if book == number])
+        for book, row in places:
             questions.append(question(venue.tables, margined[book], row))
         self.status.busy_ns += self._clock.monotonic_ns() - began_ns
         return Sample(Block(*decided), len(roster), questions)

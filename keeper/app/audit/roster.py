@@ -62,7 +62,11 @@ class Roster:
         self._agreed[known] = agreed[np.searchsorted(before, self._accounts[known])]
 
     def nearest(self, margined: Sequence[Margined], count: int) -> list[Place]:
-        """Return the accounts whose excess is the smallest share of what they hold, either way."""
+        """Return the accounts whose excess is the smallest share of what they hold, either way.
+
+        Who was cleared by a bound stands where its last figures put it: this is an order of whom to
+        ask, and what is compared is computed first (`keeper.machine.compute`).
+        """
         if not count or not len(self):
             return []
         distance = np.concatenate([_distance(each) for each in margined])

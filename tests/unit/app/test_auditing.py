@@ -9,11 +9,12 @@ import pytest
 
 from keeper.config import AuditSection
 from keeper.domain.events import ChainRewound, RulesObserved, StateAudited
+from keeper.machine.screening import Screens
 from keeper.margin.book import Kind
 from keeper.protocols.derive.tables import SpotRow
 from tests.unit.app.audit_world import World
 from tests.unit.protocols.derive import deployment as on
-from tests.unit.protocols.derive.chain_views import block, hash_of
+from tests.unit.protocols.derive.chain_views import Views, block, hash_of
 from tests.unit.protocols.derive.deployment import WAD, Deployment, wad
 from tests.unit.protocols.derive.logs import log_of
 
@@ -301,6 +302,23 @@ async def test_nothing_is_asked_while_the_tables_have_moved_on() -> None:
         await world.settle()
         assert len(world.endpoints[0].asked) == asked
         assert len(await world.mine()) == 1
+
+
+async def test_who_was_cleared_by_a_bound_is_compared_by_this_block_s_figures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    screens = Screens(0, 1.0)
+    monkeypatch.setattr("keeper.machine.machine.Screens", lambda: screens)
+    rule = AuditSection(quiet_ms=0, accounts_per_block=2 * ACCOUNTS)
+    async with World(deployed, rule) as world:
+        await world.mine()
+        chain = world.endpoints[0]
+        for deployment in (world.ours, chain.truth):
+            deployment.quotes(on.NOW, 2_000.5)
+        chain.views = Views(chain.truth)
+        (audited,) = await world.mine()
+    assert screens.cleared > 0
+    assert (audited.accounts, audited.drift) == (ACCOUNTS, "")
 
 
 async def test_answers_that_come_after_their_block_has_left_the_chain_prove_nothing() -> None:
