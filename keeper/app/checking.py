@@ -13,6 +13,7 @@ from keeper.app.keys import load_signers
 from keeper.app.leave.activating import activation_of, difference
 from keeper.app.leave.executors import standings
 from keeper.app.links import open_link
+from keeper.app.oracles import oracle_faults
 from keeper.chain.link.endpoints import Role
 from keeper.chain.link.reader import NodeReader
 from keeper.chain.link.skew import check_skew
@@ -58,6 +59,8 @@ async def check(config: Config) -> AsyncIterator[Finding]:
             return
         yield await _time(config, reader)
         async for finding in _contracts(config, reader):
+            yield finding
+        async for finding in _oracles(config, reader):
             yield finding
         async for finding in _lanes(config, reader, stack):
             yield finding
@@ -122,6 +125,16 @@ async def _code(what: str, address: Address, block: Hash, reader: NodeReader) ->
         cure = f"no code at {address}; correct the address or the chain"
         return Finding(what, False, cure, 66)
     return Finding(what, True, f"{address}, {len(code) // 2 - 1} bytes of code")
+
+
+async def _oracles(config: Config, reader: NodeReader) -> AsyncIterator[Finding]:
+    """Read what is read of oracle contracts, and the tokens of those off-chain."""
+    try:
+        async for what, found, cure in oracle_faults(config, reader):
+            told = f"{found}; {cure}" if cure else found
+            yield Finding(what, not cure, told, 66 if cure else 0)
+    except EndpointError as error:
+        yield Finding("oracles", False, str(error), 66)
 
 
 async def _lanes(

@@ -19,7 +19,8 @@ _SECRET: Final = re.compile(
 )
 # A bare key someone pasted where a file name belongs: 32 bytes of hex.
 _KEY_LIKE: Final = re.compile(r"(0x)?[0-9a-fA-F]{64}", re.ASCII)
-_HASH_NAMES: Final = ("genesis_hash",)
+# What is as long as a key, and public: leaving it out would leave it out of the digest too.
+_HASH_NAMES: Final = ("genesis_hash", "price_id")
 
 
 def describe(config: Config) -> list[str]:

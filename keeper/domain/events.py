@@ -4,6 +4,7 @@ Everything the world tells us becomes one of these, gets a number and a time (`E
 journaled before it is applied. No event holds an object that JSON cannot carry.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -37,6 +38,7 @@ class BlockSealed:
 
     `parent` is the tip we stood on; a branch is announced by `ChainRewound` first. Only a block
     that was the head when it was sealed (`at_tip`) is decided on: catching up is folding only.
+    `logs` are a tuple, or `keeper.domain.logs.Logs` where there are many.
     """
 
     chain_id: int
@@ -48,7 +50,7 @@ class BlockSealed:
     gas_limit: int
     at_tip: bool
     received_ns: int
-    logs: tuple[Log, ...]
+    logs: Sequence[Log]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,30 @@ class RoundObserved:
     answer: int
     started_s: int
     updated_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class PriceObserved:
+    """The price that a Pyth-shaped contract holds of one id, read at one block.
+
+    `subject` is the underlying; price and confidence (an interval either way) are in `decimals`,
+    minus the contract's exponent; `decimals_expected` is -1 where none were configured. Older than
+    `heartbeat_s` it is stale, and less sure than `confidence_min_ppm` it is doubted. `fee_wei` is
+    what the newest update heard off-chain costs to bring, 0 while none was; times are unix seconds.
+    """
+
+    source: str
+    subject: str
+    feed: Address
+    price_id: str
+    price: int
+    confidence: int
+    decimals: int
+    decimals_expected: int
+    published_s: int
+    heartbeat_s: int
+    confidence_min_ppm: int
+    fee_wei: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +282,7 @@ Event = (
     | OracleUpdated
     | PayloadReceived
     | RoundObserved
+    | PriceObserved
     | StateAudited
     | RulesObserved
     | Ticked

@@ -1,4 +1,4 @@
-"""What others than a venue's own feeds say of prices, and of the chain: streams, rounds, uptime.
+"""What others than a venue's own feeds say of prices and the chain: streams, rounds, pulls, uptime.
 
 Heard from outside and not written by any log, so that no reorg takes it back. It must not know a
 venue; a price from here checks a quote and never replaces it.
@@ -11,6 +11,8 @@ from typing import Final
 from keeper.domain.events import OracleUpdated, RoundObserved
 from keeper.domain.units import Address, to_wad
 from keeper.market.chainlink import FeedRow, observed, sequencer_down, verdict
+from keeper.market.payloads import PayloadRule
+from keeper.market.pulls import Pulls
 from keeper.market.quotes import JudgeRule, QuoteRule, QuoteState, worst
 
 
@@ -20,9 +22,12 @@ FLOAT_PRICE_MAX: Final = 1e18  # a price beyond is a unit gone wrong, not a pric
 
 
 class Opinions:
-    """The last word of every source, by underlying and by feed."""
+    """The last word of every source, by underlying and by feed; `pulls` are Pyth's."""
 
-    def __init__(self, rule: JudgeRule, jumps: QuoteRule) -> None:
+    def __init__(
+        self, rule: JudgeRule, jumps: QuoteRule, payloads: PayloadRule | None = None
+    ) -> None:
+        self.pulls = Pulls(rule, jumps, payloads or PayloadRule())
         self._rule = rule
         self._jumps = jumps
         self._prices: dict[tuple[str, str], OracleUpdated] = {}
@@ -57,6 +62,7 @@ class Opinions:
             for row in self._rounds.get(underlying, {}).values()
             if verdict(row, now, self._rule).state is QuoteState.OK
         ]
+        said += self.pulls.values(underlying, now)
         said.sort()
         return said[(len(said) - 1) // 2] if said else None
 
@@ -66,9 +72,11 @@ class Opinions:
         One that must be checked and whose feed was never read is STALE: silence is no agreement.
         """
         rows = self._rounds.get(underlying, {}).values()
-        if not rows and underlying in self._rule.checked:
+        states = [verdict(row, now, self._rule).state for row in rows]
+        states += self.pulls.states(underlying, now)
+        if not states and underlying in self._rule.checked:
             return QuoteState.STALE
-        return worst([verdict(row, now, self._rule).state for row in rows])
+        return worst(states)
 
     def sequencer_down(self, now: int) -> bool:
         """Return whether an uptime feed that is watched says that the chain cannot be used."""

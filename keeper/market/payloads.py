@@ -9,10 +9,14 @@ from collections.abc import Collection, Hashable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Final, Generic, Literal, NamedTuple, TypeVar
 
+from keeper.domain.effects import Notice
+from keeper.domain.units import Address
+
 
 Policy = Literal["latest_only", "best_valid"]
 KEYS_MAX: Final = 4_096
 REFUSED_MAX: Final = 4_096
+TOLD_MAX: Final = 64
 
 K = TypeVar("K", bound=Hashable)
 
@@ -105,3 +109,24 @@ class Payloads(Generic[K]):
 
     def _counts(self, payload: Payload, now: int) -> bool:
         return payload.published_s <= now and now + self._rule.margin_s <= payload.deadline_s
+
+
+class Unopened:
+    """What was announced as signed data and is none: told once a source and feed."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[str, Address], None] = {}
+        self._notices: list[Notice] = []
+
+    def tell(self, source: str, feed: Address, problem: str) -> None:
+        """Note what is wrong with a source's data for a feed."""
+        if (source, feed) in self._told or len(self._told) >= TOLD_MAX:
+            return
+        self._told[source, feed] = None
+        fields = (("source", source), ("feed", feed), ("problem", problem[:200]))
+        self._notices.append(Notice("payload_malformed", "warning", fields))
+
+    def drain(self) -> list[Notice]:
+        """Return and forget what is to be told."""
+        told, self._notices = self._notices, []
+        return told

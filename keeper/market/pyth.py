@@ -1,8 +1,9 @@
 """Pyth-style pull updates: signed prices a transaction brings, as payloads and quotes. Pure.
 
-Laid out as MockPyth of @pythnetwork/pyth-sdk-solidity 4.2.0 takes them: abi.encode(PriceFeed,
-uint64), all static words. Mainnet's contract takes another envelope around the same numbers; what
-an update says, when it counts and how updates are sent together is the same.
+Two envelopes around the same numbers: the accumulator update that Pyth's contracts take, one proof
+for many prices, and the one that MockPyth of @pythnetwork/pyth-sdk-solidity 4.2.0 takes,
+abi.encode(PriceFeed, uint64), all static words, one price. When an update counts and how updates
+are sent together is the same for both.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from keeper.domain.effects import Call
 from keeper.domain.errors import UndecodableLog
 from keeper.domain.events import Log
 from keeper.domain.units import WAD, Address
+from keeper.market.accumulator import proved
 from keeper.market.payloads import Payload
 from keeper.market.quotes import Quote, QuoteRule, advance
 
@@ -39,11 +41,15 @@ def opened(data: bytes) -> PythPrice | None:
     if len(data) != 32 * WORDS:
         return None
     words = [int.from_bytes(data[at : at + 32], "big", signed=True) for at in range(0, 160, 32)]
-    price, confidence, exponent, published = words[1:]
-    fits = -(1 << 63) <= price < 1 << 63 and 0 <= confidence < 1 << 64 and 0 < published < 1 << 63
-    if not fits or abs(exponent) > EXPONENT_MAX:
-        return None
-    return PythPrice("0x" + data[:32].hex(), price, confidence, exponent, published)
+    found = PythPrice("0x" + data[:32].hex(), *words[1:])
+    return found if _fits(found) else None
+
+
+def prices(data: bytes) -> tuple[PythPrice, ...]:
+    """Return what an update says, in either envelope; none where any of it does not fit."""
+    one = opened(data)
+    found = tuple(PythPrice(*each) for each in proved(data)) if one is None else (one,)
+    return found if all(_fits(each) for each in found) else ()
 
 
 def payload(data: bytes, age_s_max: int, fee_wei: int) -> tuple[str, Payload] | None:
@@ -95,6 +101,12 @@ def update_call(pyth: Address, payloads: Sequence[Payload]) -> Call:
 def fee_call(payloads: Sequence[Payload]) -> str:
     """Return the calldata of the view that says what an update costs, wei."""
     return "0x" + GET_UPDATE_FEE + _bytes_array([each.data for each in payloads]).hex()
+
+
+def _fits(price: PythPrice) -> bool:
+    """Tell whether a price's numbers are of the widths they have on chain, and of a sane unit."""
+    in_words = -(1 << 63) <= price.price < 1 << 63 and 0 <= price.confidence < 1 << 64
+    return in_words and 0 < price.published_s < 1 << 63 and abs(price.exponent) <= EXPONENT_MAX
 
 
 def _bytes_array(items: Sequence[bytes]) -> bytes:

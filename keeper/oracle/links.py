@@ -6,7 +6,7 @@ It must not know what a frame says.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
 import aiohttp
@@ -24,7 +24,10 @@ from keeper.oracle.settings import OracleSettings
 # Takes a frame; raises EndpointError where the session must not go on.
 Take = Callable[[bytes | str], None]
 Ended = Callable[[EndpointError], None]
+# What each request says of us; may hold a secret, so that it is in no message.
+Headers = Mapping[str, str]
 
+NONE: Final[Headers] = {}
 CONNECT_S: Final = 5.0
 CLOSE_S: Final = 1.0
 FRAMES_A_TURN: Final = 32
@@ -57,42 +60,58 @@ class Backoff:
         return wait_ms / 1_000
 
 
+async def kept_open(
+    session: Callable[[aiohttp.ClientSession], Awaitable[None]], backoff: Backoff, ended: Ended
+) -> None:
+    """Open one session after the other, tell why each ended, and wait as it asks."""
+    while True:
+        wait_s = 0.0
+        try:
+            async with aiohttp.ClientSession() as opened:
+                await session(opened)
+        except EndpointError as error:
+            ended(error)
+            wait_s = asked_wait_s(error)
+        await asyncio.sleep(max(wait_s, backoff.wait_s()))
+
+
+@contextlib.asynccontextmanager
+async def connecting(name: str) -> AsyncIterator[None]:
+    """Hold a connection's making to its time; whatever goes wrong is an EndpointError."""
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            yield
+    except TimeoutError:
+        raise DeadlineExceeded(name, f"no connection in {CONNECT_S} s") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        # The class alone: a message may hold the URL, and with it a secret.
+        raise EndpointUnreachable(name, f"cannot connect ({type(error).__name__})") from None
+
+
 class SocketLink:
     """A WebSocket; a ping without its pong, or too long a silence, ends the session."""
 
-    def __init__(self, settings: OracleSettings, url: str) -> None:
+    def __init__(self, settings: OracleSettings, url: str, headers: Headers = NONE) -> None:
         self._settings = settings
         self._url = url
+        self._headers = headers
         self._backoff = Backoff(settings.backoff_first_ms, settings.backoff_max_ms)
-        self.sessions = 0
 
     async def run(self, take: Take, ended: Ended) -> None:
         """Keep it open; see `Link`."""
-        while True:
-            try:
-                async with aiohttp.ClientSession() as session:
-                    await self._session(session, take)
-            except EndpointError as error:
-                ended(error)
-            await asyncio.sleep(self._backoff.wait_s())
+        await kept_open(lambda session: self._session(session, take), self._backoff, ended)
 
     async def _session(self, session: aiohttp.ClientSession, take: Take) -> None:
         """Read one connection to its end, which is always an EndpointError."""
         name, settings = self._settings.name, self._settings
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                socket = await session.ws_connect(
-                    self._url,
-                    heartbeat=settings.heartbeat_s,
-                    max_msg_size=settings.frame_bytes_max,
-                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
-                )
-        except TimeoutError:
-            raise DeadlineExceeded(name, f"no connection in {CONNECT_S} s") from None
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            # The class alone: a message may hold the URL, and with it a secret.
-            raise EndpointUnreachable(name, f"cannot connect ({type(error).__name__})") from None
-        self.sessions += 1
+        async with connecting(name):
+            socket = await session.ws_connect(
+                self._url,
+                headers=self._headers,
+                heartbeat=settings.heartbeat_s,
+                max_msg_size=settings.frame_bytes_max,
+                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
+            )
         try:
             for frame in settings.subscribe:
                 await socket.send_str(frame)
@@ -126,9 +145,10 @@ class SocketLink:
 class PollLink:
     """A page asked for again and again; one that does not answer is waited for longer."""
 
-    def __init__(self, settings: OracleSettings, url: str) -> None:
+    def __init__(self, settings: OracleSettings, url: str, headers: Headers = NONE) -> None:
         self._settings = settings
         self._url = url
+        self._headers = headers
         self._backoff = Backoff(settings.backoff_first_ms, settings.backoff_max_ms)
 
     async def run(self, take: Take, ended: Ended) -> None:
@@ -139,10 +159,7 @@ class PollLink:
                     take(await self._page(session))
                 except EndpointError as error:
                     ended(error)
-                    wait_s = self._backoff.wait_s()
-                    if isinstance(error, RateLimited):
-                        wait_s = max(wait_s, error.retry_after_s)
-                    await asyncio.sleep(wait_s)
+                    await asyncio.sleep(max(self._backoff.wait_s(), asked_wait_s(error)))
                 else:
                     self._backoff.good()
                     await asyncio.sleep(self._settings.poll_ms / 1_000)
@@ -150,9 +167,10 @@ class PollLink:
     async def _page(self, session: aiohttp.ClientSession) -> bytes:
         name, most = self._settings.name, self._settings.frame_bytes_max
         try:
-            async with asyncio.timeout(self._settings.silence_s), session.get(self._url) as answer:
+            asked = session.get(self._url, headers=self._headers)
+            async with asyncio.timeout(self._settings.silence_s), asked as answer:
                 if answer.status == TOO_MANY:
-                    raise RateLimited(name, _retry_after(answer.headers.get("Retry-After")))
+                    raise RateLimited(name, retry_after(answer.headers.get("Retry-After")))
                 if answer.status != HTTP_OK:
                     raise EndpointUnreachable(name, f"answered {answer.status}")
                 body = await answer.content.read(most + 1)
@@ -167,6 +185,11 @@ class PollLink:
         return body
 
 
-def _retry_after(said: str | None) -> float:
+def asked_wait_s(error: EndpointError) -> float:
+    """Return how long who refused us wants to be left alone, seconds."""
+    return error.retry_after_s if isinstance(error, RateLimited) else 0.0
+
+
+def retry_after(said: str | None) -> float:
     """Return how long a source asks us to wait, seconds; a minute at most."""
     return float(min(int(said), 60)) if said is not None and said.isdigit() else 1.0

@@ -6,15 +6,16 @@ time that are known beforehand. It must not know what a price is good for.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from typing import Final
 
 from keeper.domain.effects import Notice
 from keeper.domain.errors import EndpointError, MalformedReply
 from keeper.domain.events import OracleUpdated, PayloadReceived
 from keeper.domain.units import NS_PER_MS, NS_PER_S
-from keeper.oracle import mapping
-from keeper.oracle.links import Link, PollLink, SocketLink
+from keeper.oracle import hermes, mapping
+from keeper.oracle.links import NONE, Headers, Link, PollLink, SocketLink
+from keeper.oracle.server_events import EventLink
 from keeper.oracle.settings import OracleSettings
 from keeper.ports import Clock, Post
 
@@ -26,7 +27,7 @@ SEEN_MAX: Final = 4_096
 
 
 class OracleSource:
-    """`keeper.ports.Source` for a stream of prices, or for signed data."""
+    """`keeper.ports.Source` for a stream of prices, for signed data or for pull updates."""
 
     def __init__(self, settings: OracleSettings, clock: Clock, tell: Tell, link: Link) -> None:
         self.settings = settings
@@ -78,12 +79,11 @@ class OracleSource:
             await asyncio.sleep(self.settings.post_ms / 1_000)
 
     def _read_queue(self, post: Post) -> None:
-        """Read what is queued; of several prices of one pause only the last is posted."""
+        """Read what is queued; of several of the same in one pause only the last is posted."""
         last: dict[Hashable, Said] = {}
         while self._queue:
             try:
-                for event in self._events(self._queue.popleft()):
-                    last[_key(event)] = event
+                last.update(self._events(self._queue.popleft()))
             except MalformedReply as error:
                 self.malformed += 1
                 self._malformed_run += 1
@@ -91,20 +91,24 @@ class OracleSource:
                     self._say("oracle_malformed", "warning", problem=error.problem)
             else:
                 self._malformed_run = 0
-        for key, event in last.items():
-            if isinstance(event, PayloadReceived) and not self._new(key):
+        for event in last.values():
+            if isinstance(event, PayloadReceived) and not self._new(_key(event)):
                 continue
             self.posted += 1
             post(event)
         if last:
             self._heard()
 
-    def _events(self, frame: bytes | str) -> Sequence[Said]:
+    def _events(self, frame: bytes | str) -> Mapping[Hashable, Said]:
+        """Return what a frame says by what it is of: the newest of those is worth all others."""
         settings = self.settings
         document = mapping.parsed(settings.name, frame)
+        if settings.kind == "pyth_updates":
+            return hermes.updates(settings, document)
         if settings.kind == "signed":
-            return mapping.payloads(settings, document)
-        return mapping.price(settings, document, self._clock.now_ns() // NS_PER_MS)
+            return {_key(each): each for each in mapping.payloads(settings, document)}
+        now_ms = self._clock.now_ns() // NS_PER_MS
+        return {_key(each): each for each in mapping.price(settings, document, now_ms)}
 
     def _new(self, key: Hashable) -> bool:
         """Tell whether signed data were not posted before: a page shows them again and again."""
@@ -141,13 +145,18 @@ class OracleSource:
         self._tell(Notice(kind, severity, told))
 
 
-def source(settings: OracleSettings, clock: Clock, tell: Tell) -> OracleSource:
-    """Return the source that settings describe: of a WebSocket, or polled."""
+def source(
+    settings: OracleSettings, clock: Clock, tell: Tell, headers: Headers = NONE
+) -> OracleSource:
+    """Return the source that settings describe: of a WebSocket, of events, or polled."""
     link: Link
-    if settings.stream_url is not None:
-        link = SocketLink(settings, settings.stream_url)
+    stream_url = settings.stream_url
+    if stream_url is None:
+        link = PollLink(settings, settings.poll_url or "", headers)
+    elif stream_url.startswith("http"):
+        link = EventLink(settings, stream_url, headers)
     else:
-        link = PollLink(settings, settings.poll_url or "")
+        link = SocketLink(settings, stream_url, headers)
     return OracleSource(settings, clock, tell, link)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from eth_abi.abi import encode
 
 from deploy.devnet.chain.contract import Contract, Sender
 from deploy.devnet.chain.node import Node
@@ -15,9 +14,9 @@ from deploy.devnet.chain.outside import aggregator, chainlink, move_proxy, proxy
 from deploy.devnet.chain.rpc import RpcError
 from keeper.chain.link.http import RpcHttp
 from keeper.chain.link.reader import NodeReader, ReaderConfig
-from keeper.domain.effects import Call, Notice
+from keeper.domain.effects import Notice
 from keeper.domain.errors import MalformedReply
-from keeper.domain.events import Event, Log, RoundObserved
+from keeper.domain.events import Event, RoundObserved
 from keeper.domain.units import WAD
 from keeper.market import chainlink as feeds
 from keeper.market import pyth
@@ -25,17 +24,13 @@ from keeper.market.payloads import Payload, PayloadRule, Payloads
 from keeper.market.quotes import Evidence, JudgeRule, QuoteRule, QuoteState, judge
 from keeper.oracle.chainlink import ChainlinkWatch
 from keeper.oracle.settings import OracleSettings
+from tests.integration.pyth_stand import FEED_ID, PythStand, block_time, logs_of, update
 
 
 pytestmark = pytest.mark.node
 
 JUMPS = QuoteRule()
 USD = 10**8
-FEED_ID = b"\x11" * 32
-
-
-def block_time(node: Node) -> int:
-    return int(node.call("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
 
 
 @pytest.fixture
@@ -70,20 +65,6 @@ class Watched:
             for happen in between:
                 await happen()
                 await watch.look(self.events.append)
-
-
-def logs_of(node: Node, number: int) -> list[Log]:
-    found = node.call("eth_getLogs", {"fromBlock": hex(number), "toBlock": hex(number)})
-    return [
-        Log(
-            each["address"].lower(),
-            tuple(each["topics"]),
-            each["data"],
-            int(each["logIndex"], 16),
-            each["transactionHash"],
-        )
-        for each in found
-    ]
 
 
 def test_rounds_of_the_real_aggregator_fold_to_what_its_proxy_answers(
@@ -175,42 +156,6 @@ def test_nothing_is_posted_while_nothing_changes(node: Node, sender: Sender) -> 
 
 
 # ── Pyth ──
-
-
-def update(price: int, published: int, confidence: int = 0, exponent: int = -8) -> bytes:
-    """An update as MockPyth takes it."""
-    one = (price, confidence, exponent, published)
-    kind = "(bytes32,(int64,uint64,int32,uint256),(int64,uint64,int32,uint256))"
-    return bytes(encode([kind, "uint64"], [(FEED_ID, one, one), published - 1]))
-
-
-class PythStand:
-    """Pyth's mock that takes prices for a minute and a wei an update."""
-
-    def __init__(self, node: Node, sender: Sender) -> None:
-        self.node = node
-        self.sender = sender
-        self.pyth = sender.deploy("PythWorld", 60, 1)
-        sender.flush()
-
-    def fee(self, payloads: list[Payload]) -> int:
-        request = {"to": self.pyth.address, "data": pyth.fee_call(payloads)}
-        return int(self.node.call("eth_call", request, "latest"), 16)
-
-    def send(self, call: Call) -> list[Log]:
-        """Have a call mined; its logs."""
-        request = {"from": self.sender.address, "to": call.to, "data": call.data}
-        request |= {"value": hex(call.value_wei), "gas": hex(1_000_000)}
-        self.node.call("eth_call", request, "latest")
-        self.node.call("eth_sendTransaction", request)
-        self.sender.__post_init__()
-        return logs_of(self.node, int(self.node.call("eth_blockNumber"), 16))
-
-    def price(self) -> tuple[int, int, int, int]:
-        answer: tuple[int, int, int, int] = self.pyth.call(
-            self.node.rpc, "getPriceNoOlderThan", FEED_ID, 60
-        )
-        return answer
 
 
 def test_the_best_update_that_still_counts_is_brought_with_its_fee(

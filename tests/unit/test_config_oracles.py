@@ -1,17 +1,20 @@
 """`[[oracles]]` and the venue's rules on quotes and signed data, as the file says them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from keeper.app.oracles import oracle_sources
-from keeper.config import Config, config_digest
+from keeper.app.oracles import oracle_faults, oracle_sources
+from keeper.config import Config, config_digest, describe
 from keeper.config.loading import read
-from keeper.domain.errors import ConfigError
+from keeper.domain.errors import ConfigError, KeyFileError
 from keeper.oracle.chainlink import ChainlinkWatch
+from keeper.oracle.pyth import PythWatch, Sampled
 from keeper.oracle.stream import OracleSource
 from keeper.runtime.clock import SystemClock
 from keeper.telemetry.metrics import Metrics
+from tests.unit.app.chain_answers import Answers
 
 
 FEED = "0x" + "F1" * 20
@@ -21,6 +24,19 @@ STREAM = {
     "underlying": "ETH",
     "stream_url": "wss://prices.example/${PRICES_KEY}",
     "price_path": "p",
+}
+PYTH = {
+    "name": "pyth_eth",
+    "kind": "pyth",
+    "underlying": "ETH",
+    "feed": FEED,
+    "price_id": "0x" + "e1" * 32,
+}
+UPDATES = {
+    "name": "hermes",
+    "kind": "pyth_updates",
+    "feed": FEED,
+    "stream_url": "https://hermes.example/stream?key=${PRICES_KEY}",
 }
 CHECK = {"name": "check", "kind": "chainlink", "underlying": "sequencer", "feed": FEED}
 
@@ -52,11 +68,45 @@ def made(found: Config) -> dict[str, Any]:
 
 
 def test_each_oracle_becomes_a_part_of_the_run() -> None:
-    sources = made(config(STREAM, CHECK))
-    assert list(sources) == ["oracle_exchange", "oracle_check"]
+    sources = made(config(STREAM, CHECK, PYTH, UPDATES))
+    names = ["exchange", "check", "pyth_eth", "hermes"]
+    assert list(sources) == [f"oracle_{name}" for name in names]
+    assert isinstance(sources["oracle_pyth_eth"], PythWatch)
+    assert isinstance(sources["oracle_hermes"], Sampled)
     assert isinstance(sources["oracle_exchange"], OracleSource)
     assert isinstance(sources["oracle_check"], ChainlinkWatch)
     assert made(config()) == {}
+
+
+def test_a_token_is_read_from_a_file_that_is_ours_alone(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("s3cret")
+    token.chmod(0o644)
+    asked = config({**UPDATES, "token_file": str(token)})
+    with pytest.raises(KeyFileError):
+        made(asked)
+    token.chmod(0o600)
+    assert "oracle_hermes" in made(asked)
+    assert "s3cret" not in repr(asked)
+
+
+async def test_a_check_reads_each_token_and_says_whose_is_amiss(tmp_path: Path) -> None:
+    good, missing = tmp_path / "good", tmp_path / "missing"
+    good.write_text("s3cret")
+    good.chmod(0o600)
+    names = {"hermes": good, "other": missing}
+    asked = config(*({**UPDATES, "name": n, "token_file": str(at)} for n, at in names.items()))
+    ((what, found, cure),) = [each async for each in oracle_faults(asked, Answers([]))]
+    assert what == "oracles.other"
+    assert str(missing) in found
+    assert cure != ""
+
+
+def test_which_price_is_read_is_shown_and_is_part_of_the_digest() -> None:
+    """Ids are as long as keys, and are none."""
+    found = [config({**PYTH, "price_id": "0x" + byte * 32}) for byte in ("e1", "e2")]
+    assert any("price_id" in line and "e1e1" in line for line in describe(found[0]))
+    assert config_digest(found[0]) != config_digest(found[1])
 
 
 def test_a_name_stands_for_one_oracle_only() -> None:
@@ -65,9 +115,10 @@ def test_a_name_stands_for_one_oracle_only() -> None:
 
 
 def test_the_secret_of_a_url_is_in_no_representation() -> None:
-    found = config(STREAM)
+    found = config(STREAM, UPDATES)
     assert found.oracles[0].stream_url == "wss://prices.example/s3cret"
-    assert "s3cret" not in repr(found)
+    assert found.oracles[1].stream_url == "https://hermes.example/stream?key=s3cret"
+    assert "s3cret" not in repr(found) + str(describe(found))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from keeper.domain.effects import Notice
 from keeper.domain.events import PayloadReceived
 from keeper.domain.units import Address
 from keeper.liquidation.executor import join
-from keeper.market.payloads import Payload, PayloadRule, Payloads
+from keeper.market.payloads import Payload, PayloadRule, Payloads, Unopened
 from keeper.protocols.derive.payloads import LAYOUTS, octets, opened
 from keeper.protocols.derive.readings import Readings, Row
 from keeper.protocols.derive.tables import DeriveTables, ForwardRow
@@ -22,7 +22,6 @@ from keeper.protocols.derive.words import Unfit
 
 Key = tuple[Address, int]  # a feed and an expiry, 0 where it has none
 
-TOLD_MAX: Final = 64
 # An update of one feed takes 22,000 (measured: 20 feeds with one signer 0.44 million); the first
 # smile of an expiry writes eight fresh slots.
 PAYLOAD_GAS: Final = 220_000
@@ -69,8 +68,7 @@ class SignedData:
     def __init__(self, tables: DeriveTables, rule: PayloadRule) -> None:
         self._tables = tables
         self._held: Payloads[Key] = Payloads(rule)
-        self._told: dict[tuple[str, str], None] = {}
-        self._notices: list[Notice] = []
+        self._unopened = Unopened()
 
     def hear(self, received: PayloadReceived) -> None:
         """Keep a payload for a feed of ours; one that does not open is told once a feed."""
@@ -81,7 +79,7 @@ class SignedData:
         try:
             expiry, payload = _announced(rules.kind, received)
         except (Unfit, ValueError) as error:
-            self._tell(received.source, feed, str(error))
+            self._unopened.tell(received.source, feed, str(error))
             return
         self._held.keep((feed, expiry), payload)
 
@@ -111,15 +109,7 @@ class SignedData:
 
     def drain(self) -> list[Notice]:
         """Return and forget what is to be told."""
-        told, self._notices = self._notices, []
-        return told
-
-    def _tell(self, source: str, feed: Address, problem: str) -> None:
-        if (source, feed) in self._told or len(self._told) >= TOLD_MAX:
-            return
-        self._told[source, feed] = None
-        fields = (("source", source), ("feed", feed), ("problem", problem[:200]))
-        self._notices.append(Notice("payload_malformed", "warning", fields))
+        return self._unopened.drain()
 
 
 def _announced(kind: str, received: PayloadReceived) -> tuple[int, Payload]:

@@ -10,7 +10,14 @@ from typing import Any
 
 from keeper.domain.effects import Call, Notice
 from keeper.domain.errors import InvariantViolation
-from keeper.domain.events import BlockSealed, Log, OracleUpdated, PayloadReceived, RoundObserved
+from keeper.domain.events import (
+    BlockSealed,
+    Log,
+    OracleUpdated,
+    PayloadReceived,
+    PriceObserved,
+    RoundObserved,
+)
 from keeper.domain.units import AccountId, Address, from_wad, to_wad
 from keeper.liquidation import executor
 from keeper.liquidation.strategy import Bidder, Opportunity, Proposal, Service
@@ -29,9 +36,10 @@ from keeper.protocols.derive.fold_hot import fold_logs
 from keeper.protocols.derive.leading import Leading, lead
 from keeper.protocols.derive.model import Model, Scene, Served
 from keeper.protocols.derive.opportunities import Outlook, opportunities
+from keeper.protocols.derive.pushing import Pusher
 from keeper.protocols.derive.tables import DeriveTables, ManagerRow
 from keeper.protocols.derive.wiring import DeriveConfig
-from keeper.venue import Encoded, Heard, Margined, VenueBook
+from keeper.venue import Encoded, Heard, Margined, Push, PushRefused, VenueBook
 
 
 class Derive:
@@ -47,10 +55,11 @@ class Derive:
         self._scenes: list[Scene] = []
         self._served: list[Served] = []
         self._owned: tuple[int, frozenset[AccountId]] = (-1, frozenset())
-        self._opinions = Opinions(config.quotes, config.rule)
+        self._opinions = Opinions(config.quotes, config.rule, config.payloads)
         self._signed = SignedData(self.tables, config.payloads)
         self._judge = Judge(self.tables, self._accrual, self._opinions, config.quotes)
         self._leading: Leading | None = None
+        self._pusher = Pusher(self.tables)
 
     @property
     def name(self) -> str:
@@ -95,8 +104,15 @@ class Derive:
                 self._opinions.hear_price(event)
             case RoundObserved():
                 self._opinions.hear_round(event)
+            case PriceObserved():
+                self._opinions.pulls.hear_price(event)
+            case PayloadReceived() if self._opinions.pulls.knows(event.feed):
+                self._opinions.pulls.hear_update(event)
             case PayloadReceived():
                 self._signed.hear(event)
+            case PushRefused():
+                if event.reason in calls.DATA_FAULTS:
+                    self._signed.refuse(self._pusher.refused())
             case _:
                 if self._leading is not None and event.reason in calls.DATA_FAULTS:
                     self._signed.refuse(self._leading.brought())
@@ -163,6 +179,13 @@ class Derive:
         ahead = (self.tables, leading.newer.accrual.readings, self.config.guard)
         return bringing(*ahead, encoded, opportunity, proposal, bundle)
 
+    def push(self, gas_max: int) -> Push | None:
+        """Return the data we hold that are newer than the feeds', as one call to the submitter."""
+        if self.config.data_submitter is None:
+            return None
+        ahead = self._signed.ahead(self._accrual.now)
+        return self._pusher.push(self.config.data_submitter, ahead, gas_max)
+
     def reason(self, data: str) -> str:
         """Return the classified name of revert data."""
         return executor.reason(data) or calls.reason(data)
@@ -178,7 +201,8 @@ class Derive:
     def notices(self) -> Sequence[Notice]:
         """Return and forget what folding found worth telling."""
         led = [] if self._leading is None else self._leading.drain()
-        return [*self._fold.drain(), *self._signed.drain(), *led]
+        heard = [*self._signed.drain(), *self._opinions.pulls.drain()]
+        return [*self._fold.drain(), *heard, *led]
 
     def moved(self) -> Sequence[str]:
         """Return and forget which rules the last block's logs changed."""

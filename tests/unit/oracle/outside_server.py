@@ -14,9 +14,8 @@ from keeper.domain.events import Event
 from keeper.oracle.settings import OracleSettings
 from keeper.oracle.stream import OracleSource, source
 from keeper.runtime.clock import SystemClock
+from tests.unit.chain.scripted_node import PATIENCE_S
 
-
-PATIENCE_S = 20.0
 
 Session = Callable[[web.WebSocketResponse], Awaitable[None]]
 

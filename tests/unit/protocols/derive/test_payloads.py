@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keeper.domain.events import PayloadReceived
-from keeper.market.payloads import PayloadRule
-from keeper.protocols.derive.ahead import TOLD_MAX, SignedData
+from keeper.market.payloads import TOLD_MAX, PayloadRule
+from keeper.protocols.derive.ahead import SignedData
 from keeper.protocols.derive.payloads import opened
 from keeper.protocols.derive.tables import (
     DIFF,
