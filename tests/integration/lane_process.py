@@ -10,13 +10,15 @@ import asyncio
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from deploy.devnet.chain.node import Node, NodeOptions
-from deploy.devnet.chain.rpc import Rpc
+from deploy.devnet.chain.rpc import Rpc, RpcError
 from keeper.chain.ledger.rows import CapParameters
 from keeper.chain.ledger.store import Ledger
-from tests.integration.lane_world import CHAIN_ID, command, counted, executor, tell
+from keeper.domain.effects import Command
+from tests.integration.lane_world import CHAIN_ID, COUNTER, command, executor, tell
 
 
 class Elsewhere(Node):
@@ -41,6 +43,34 @@ class Knife:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
+def decide(node: Elsewhere, identifier: int, accounts: int) -> list[Command] | None:
+    """Return a command for each account not served as of one block; None where it left.
+
+    What was seen and the block it is said to be of must be one: a command that claims a later
+    block claims to know of an action that it never saw, and the executor lets it act again.
+    """
+    head = node.call("eth_getBlockByNumber", "latest", False)
+    at = {"blockHash": head["hash"]}
+    try:
+        waiting = [
+            each
+            for each in range(1, accounts + 1)
+            if int(node.call("eth_getStorageAt", COUNTER, hex(each), at), 16) == 0
+        ]
+    except RpcError:
+        return None
+    number = int(head["number"], 16)
+    return [
+        replace(
+            command(node, identifier + i, each),
+            decided_number=number,
+            decided_hash=head["hash"],
+            deadline_block=number + 50,
+        )
+        for i, each in enumerate(waiting)
+    ]
+
+
 async def main(port: int, ledger_file: Path, accounts: int, knife: Knife) -> None:
     node = Elsewhere(port)
     ledger = await Ledger.open(ledger_file, CHAIN_ID, CapParameters())
@@ -49,10 +79,11 @@ async def main(port: int, ledger_file: Path, accounts: int, knife: Knife) -> Non
     async with executor(node, ledger_file, lanes=2, point=knife) as (executing, _):
         while True:
             tell(node, executing)
-            waiting = [each for each in range(1, accounts + 1) if counted(node, each) == 0]
-            if not waiting:
+            fresh = decide(node, identifier, accounts)
+            if fresh is None:
+                continue  # the head it looked at is gone
+            if not fresh:
                 break
-            fresh = [command(node, identifier + i, each) for i, each in enumerate(waiting)]
             identifier += len(fresh)
             executing.submit(fresh)
             await asyncio.sleep(0.05)

@@ -13,17 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deploy.devnet.chain.rpc import RpcError
 from keeper.chain.ledger.rows import Binding, CapParameters
 from keeper.chain.ledger.store import Ledger
 from keeper.chain.routes.routing import broadcast
 from keeper.chain.sending.lanes import LaneParameters
 from keeper.chain.sending.preemption import PreemptionParameters
 from keeper.chain.sending.sender import LaneExecutor
-from keeper.domain.effects import Command
 from keeper.runtime.clock import SystemClock
-from tests.integration.lane_process import Elsewhere, Knife
-from tests.integration.lane_world import CHAIN_ID, COUNTER, FAST, command, executor, tell
+from tests.integration.lane_process import Elsewhere, Knife, decide
+from tests.integration.lane_world import CHAIN_ID, FAST, executor, tell
 
 
 LEAK = "sent_uncommitted"
@@ -74,39 +72,15 @@ async def _serve(errand: Errand) -> None:
             _send_first(executing, knife)
         while True:
             tell(node, executing)
-            fresh = _decide(node, identifier, errand.accounts)
+            fresh = decide(node, identifier, errand.accounts)
             if fresh is None:
                 continue  # the head it looked at is gone
+            fresh = [replace(each, priority=(0, -float(each.account))) for each in fresh]
             if not fresh and _is_settled(executing):
                 break
             identifier += len(fresh)
             executing.submit(fresh)
             await asyncio.sleep(0.03)
-
-
-def _decide(node: Elsewhere, identifier: int, accounts: int) -> list[Command] | None:
-    """Return a command for each account not served as of one block; None where it left."""
-    head = node.call("eth_getBlockByNumber", "latest", False)
-    at = {"blockHash": head["hash"]}
-    try:
-        waiting = [
-            each
-            for each in range(1, accounts + 1)
-            if int(node.call("eth_getStorageAt", COUNTER, hex(each), at), 16) == 0
-        ]
-    except RpcError:
-        return None
-    number = int(head["number"], 16)
-    return [
-        replace(
-            command(node, identifier + i, each),
-            decided_number=number,
-            decided_hash=head["hash"],
-            deadline_block=number + 50,
-            priority=(0, -float(each)),
-        )
-        for i, each in enumerate(waiting)
-    ]
 
 
 def _is_settled(executing: LaneExecutor) -> bool:
