@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from keeper.domain.effects import Command, Effects, Scalar
+from keeper.domain.effects import Command, Effects
 from keeper.domain.events import Entry, Event, Log
-from keeper.domain.units import AccountId, Address, Hash
+from keeper.domain.units import Address, Hash
 
 
 Post = Callable[[Event], None]
@@ -116,13 +116,3 @@ class RulesReader(ChainReader, Protocol):
 
     async def storage(self, address: Address, slot: Hash, block: Hash) -> Hash:
         """Return a storage word as hex of 32 bytes; raises EndpointError."""
-
-
-class Inspector(Protocol):
-    """What the console and a what-if may ask of margin and state; injected by app."""
-
-    def account(self, venue: str, account: AccountId) -> dict[str, Scalar]:
-        """Return one account's figures of the last decided block; KeyError when unknown."""
-
-    def worst(self, count: int) -> list[dict[str, Scalar]]:
-        """Return the `count` decided accounts with the least excess, worst first."""

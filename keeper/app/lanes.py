@@ -8,11 +8,10 @@ from pathlib import Path
 
 from keeper.app.assembly import Places
 from keeper.app.links import open_link
-from keeper.chain.link.endpoints import Role
 from keeper.chain.link.reader import NodeReader
 from keeper.chain.sending.lane_report import acknowledge_lane, lane_lines, reset_breaker
 from keeper.config import Config
-from keeper.config.endpoints import endpoint_configs
+from keeper.config.endpoints import read_endpoint
 from keeper.domain.units import Address
 from keeper.runtime.clock import SystemClock
 
@@ -28,8 +27,7 @@ async def acknowledge(config: Config, lane: Address) -> int:
     Raises StorageError while a keeper runs, EndpointError, InvariantViolation where the lane is
     not in quarantine.
     """
-    endpoint = next(each for each in endpoint_configs(config.chain) if Role.READ in each.roles)
-    async with open_link(endpoint) as link:
+    async with open_link(read_endpoint(config.chain)) as link:
         reader = NodeReader(link, config.reader)
         nonce = await reader.transaction_count(lane, "latest")
     await acknowledge_lane(_ledger(config), config.chain.chain_id, lane, nonce)

@@ -14,10 +14,9 @@ import orjson
 
 from keeper.app.assembly import Core, assemble, load_snapshot
 from keeper.app.links import open_link
-from keeper.chain.link.endpoints import Role
 from keeper.chain.link.reader import NodeReader
 from keeper.config import Config
-from keeper.config.endpoints import endpoint_configs
+from keeper.config.endpoints import read_endpoint
 from keeper.domain.errors import ConfigError, StorageError
 from keeper.domain.units import AccountId
 from keeper.protocols.derive.change import Written, change
@@ -42,8 +41,7 @@ class Worth(NamedTuple):
 
 async def snapshot_now(config: Config) -> dict[str, Any]:
     """Return a snapshot of the newest block; raises EndpointError, ChainMismatch."""
-    endpoint = next(each for each in endpoint_configs(config.chain) if Role.READ in each.roles)
-    async with open_link(endpoint) as link:
+    async with open_link(read_endpoint(config.chain)) as link:
         reader = NodeReader(link, config.reader)
         header = await reader.header("latest")
         venues = {

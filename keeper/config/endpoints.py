@@ -25,6 +25,11 @@ def endpoint_configs(chain: ChainSection) -> tuple[EndpointConfig, ...]:
     )
 
 
+def read_endpoint(chain: ChainSection) -> EndpointConfig:
+    """Return the most preferred endpoint that state is read from."""
+    return next(each for each in endpoint_configs(chain) if Role.READ in each.roles)
+
+
 def pool_config(chain: ChainSection) -> PoolConfig:
     """Return how the section wants its endpoints compared."""
     return PoolConfig(

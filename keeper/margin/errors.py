@@ -94,16 +94,6 @@ def finite_array(field: str, values: Any, least: int = 0) -> Floats:
     return array
 
 
-def not_negative_array(field: str, values: Any, least: int = 0) -> Floats:
-    """Return finite numbers of zero or more."""
-    array = finite_array(field, values, least)
-    if (array < 0.0).any():
-        place = tuple(int(each) for each in np.argwhere(array < 0.0)[0])
-        where = ",".join(str(each) for each in place)
-        raise BadNumber(f"{field}[{where}]", float(array[place]), "pass zero or more")
-    return array
-
-
 def same_length(fields: str, *arrays: Floats) -> None:
     """Refuse lists that should run in step and do not."""
     lengths = [len(each) for each in arrays]

@@ -105,7 +105,6 @@ class Metrics:
         self._lane_state = self._gauge("lane_state", "1 for the lane's state.", ("lane", "state"))
         self._lane_states: dict[str, str] = {}
         self._watched: dict[str, Gauge] = {}
-        self._reconnects = self._counter("reconnects", "Reconnections.", ("endpoint",))
         self._loop_lag = Histogram(
             "keeper_event_loop_lag_seconds",
             "How late the event loop wakes a sleeper.",
@@ -138,10 +137,6 @@ class Metrics:
             self._stage.labels(stage).observe(ns / NS_PER_S)
         if untracked := self._stages.take_untracked():
             self._untracked.inc(untracked)
-
-    def reconnected(self, endpoint: str) -> None:
-        """Count a reconnection; `endpoint` is its configured name, never its URL."""
-        self._reconnects.labels(self._word("endpoint", endpoint)).inc()
 
     def loop_lagged(self, lag_s: float) -> None:
         """Note how late the event loop woke a sleeper, seconds."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from keeper.config import Config, LaneSection, config_digest, describe, load, masked, read
-from keeper.config.endpoints import endpoint_configs, pool_config
+from keeper.config.endpoints import endpoint_configs, pool_config, read_endpoint
 from keeper.domain.errors import ConfigError
 
 
@@ -276,6 +276,7 @@ def test_every_endpoint_becomes_one_of_the_chain_room_s_own_with_its_roles() -> 
     assert pool_config(given).block_time_ms == given.block_time_ms
     apart = read(document(chain__read_url="http://127.0.0.1:1"), {}).chain
     assert [each.name for each in endpoint_configs(apart)] == ["watch", "read", "send0"]
+    assert [read_endpoint(each).name for each in (given, apart)] == ["watch", "read"]
 
 
 def test_the_urls_of_further_endpoints_are_never_shown() -> None:

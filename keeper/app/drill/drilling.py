@@ -23,13 +23,12 @@ from keeper.app.keys import load_signers
 from keeper.app.leave.activating import activation_of, record
 from keeper.app.links import open_link
 from keeper.app.running import run
-from keeper.chain.link.endpoints import Role
 from keeper.chain.link.http import RpcHttp
 from keeper.chain.link.reader import NodeReader
 from keeper.chain.throwaway.fork import forked
 from keeper.chain.throwaway.node import ThrowawayNode
 from keeper.config import Config, LaneSection, StrategySection
-from keeper.config.endpoints import endpoint_configs
+from keeper.config.endpoints import read_endpoint
 from keeper.domain.errors import ConfigError, EndpointError
 from keeper.runtime.clock import SystemClock
 from keeper.runtime.supervisor import Ended
@@ -148,8 +147,7 @@ async def _node(
 async def _fork(config: Config, options: DrillOptions, folder: Path, stack: AsyncExitStack) -> str:
     """Fork the configured read endpoint until the stack ends; the copy's URL."""
     anvil = _anvil(options)
-    endpoint = next(each for each in endpoint_configs(config.chain) if Role.READ in each.roles)
-    source = open_link(endpoint)
+    source = open_link(read_endpoint(config.chain))
     await stack.enter_async_context(source)
     return await stack.enter_async_context(forked(anvil, source, folder))
 

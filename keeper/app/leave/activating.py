@@ -5,9 +5,9 @@ code of the executors alone: a change of any of them wants a new `keeper activat
 know how the trial is run, nor send anything.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,11 +15,12 @@ import orjson
 
 from keeper.app.assembly import Places
 from keeper.app.leave.executors import standings
-from keeper.app.state.snapshots import SNAPSHOT_PAUSE_MS, SNAPSHOT_TRIES, look_for_contracts, store
+from keeper.app.patience import patiently
+from keeper.app.state.snapshots import look_for_contracts, store
 from keeper.chain.keys.signer import Signer
 from keeper.config import Config, config_digest
 from keeper.domain.effects import Notice
-from keeper.domain.errors import ConfigError, EndpointError
+from keeper.domain.errors import ConfigError
 from keeper.domain.units import Address, Hash
 from keeper.ports import ChainReader
 from keeper.telemetry.logging import Lines
@@ -85,23 +86,12 @@ async def admit(
     """Let a live start go on, telling its caps; raises ConfigError where nobody gave leave."""
     if config.keeper.mode != "live":
         return
-    wanted = await _patiently(config, reader, [each.address for each in signers], lines)
+    lanes = [each.address for each in signers]
+    ask = partial(activation_of, config, reader, lanes)
+    wanted = await patiently(ask, "activation_again", lines)
     why = difference(places, wanted)
     if why is not None:
         raise ConfigError("keeper.mode", "live", f"{why}; {CURE}")
     caps = tuple((each.name, getattr(config.caps, each.name)) for each in fields(config.caps))
     told = (("lanes", len(wanted.lanes)), ("executors", len(wanted.executors)))
     lines.tell(Notice("live_with_caps", "info", (*told, *caps)))
-
-
-async def _patiently(
-    config: Config, reader: ChainReader, lanes: Sequence[Address], lines: Lines
-) -> Activation:
-    """Ask again where the node is away for a moment, as the snapshot does."""
-    for attempt in range(SNAPSHOT_TRIES - 1):
-        try:
-            return await activation_of(config, reader, lanes)
-        except EndpointError as error:
-            lines.tell(Notice("activation_again", "warning", (("problem", str(error)),)))
-            await asyncio.sleep((SNAPSHOT_PAUSE_MS << attempt) / 1000)
-    return await activation_of(config, reader, lanes)

@@ -12,10 +12,9 @@ from keeper.app.keys import load_signers
 from keeper.app.leave.activating import activation_of, record
 from keeper.app.leave.rehearsing import Rehearsal, rehearse
 from keeper.app.links import open_link
-from keeper.chain.link.endpoints import Role
 from keeper.chain.link.reader import NodeReader
 from keeper.config import Config, config_digest
-from keeper.config.endpoints import endpoint_configs
+from keeper.config.endpoints import read_endpoint
 from keeper.domain.errors import ConfigError
 from keeper.runtime.clock import SystemClock
 from keeper.runtime.supervisor import Ended, run_to_end
@@ -42,11 +41,11 @@ def trial(config: Config, blocks: int) -> tuple[list[str], Rehearsal]:
 
 async def agreed(config: Config, rehearsal: Rehearsal) -> Path:
     """Write the leave and return where it is; raises OperatorError, EndpointError."""
-    endpoint = next(each for each in endpoint_configs(config.chain) if Role.READ in each.roles)
     async with AsyncExitStack() as stack:
         signers = await load_signers(config, stack)
-        reader = NodeReader(await stack.enter_async_context(open_link(endpoint)), config.reader)
-        wanted = await activation_of(config, reader, [each.address for each in signers])
+        lanes = [each.address for each in signers]
+        async with open_link(read_endpoint(config.chain)) as link:
+            wanted = await activation_of(config, NodeReader(link, config.reader), lanes)
     told = {**rehearsal.summary(), "at_ns": SystemClock().now_ns()}
     return record(Places(Path(config.keeper.data_dir)), wanted, told)
 

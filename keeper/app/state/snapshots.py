@@ -1,6 +1,5 @@
 """Taking a run's snapshot: all venues at one pinned block, written aside and renamed."""
 
-import asyncio
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +8,11 @@ from typing import Any
 import orjson
 
 from keeper.app.assembly import Places, contracts
+from keeper.app.patience import patiently
 from keeper.app.state.files import ASIDE, SUFFIX, mark_of, put, read_state
 from keeper.config import Config
 from keeper.domain.effects import Notice
-from keeper.domain.errors import (
-    ChainMismatch,
-    EndpointError,
-    InvariantViolation,
-    MalformedRecord,
-    StorageError,
-)
+from keeper.domain.errors import ChainMismatch, MalformedRecord, StorageError
 from keeper.portfolio.image import Image
 from keeper.ports import ChainReader, Header
 from keeper.protocols.derive.snapshot import take
@@ -26,8 +20,6 @@ from keeper.runtime.clock import SystemClock
 from keeper.telemetry.logging import Lines
 
 
-SNAPSHOT_TRIES = 7
-SNAPSHOT_PAUSE_MS = 100  # before the second try, doubled each time: 6 s in all
 SNAPSHOTS_KEPT = 8
 STATES_KEPT = 4
 
@@ -46,24 +38,19 @@ async def take_snapshot(config: Config, reader: ChainReader, places: Places, lin
     """Read every venue at the newest block and write the file.
 
     A chain that leaves the block while it is read, and a node that is away, are asked again after
-    a while. Raises ChainMismatch, StorageError, and EndpointError after `SNAPSHOT_TRIES`.
+    a while. Raises ChainMismatch, StorageError, and EndpointError as `patiently` does.
     """
-    for attempt in range(SNAPSHOT_TRIES):
-        try:
-            header = await reader.header("latest")
-            await look_for_contracts(config, reader, header)
-            venues = {
-                name: await take(reader, venue, header, SystemClock(), _progress(lines, name))
-                for name, venue in config.venues.items()
-            }
-        except EndpointError as error:
-            if attempt + 1 == SNAPSHOT_TRIES:
-                raise
-            lines.tell(Notice("snapshot_again", "warning", (("problem", str(error)),)))
-            await asyncio.sleep((SNAPSHOT_PAUSE_MS << attempt) / 1000)
-        else:
-            return _write(places, header, venues, lines)
-    raise InvariantViolation("a snapshot was neither taken nor refused")
+
+    async def ask() -> tuple[Header, dict[str, Any]]:
+        header = await reader.header("latest")
+        await look_for_contracts(config, reader, header)
+        return header, {
+            name: await take(reader, venue, header, SystemClock(), _progress(lines, name))
+            for name, venue in config.venues.items()
+        }
+
+    header, venues = await patiently(ask, "snapshot_again", lines)
+    return _write(places, header, venues, lines)
 
 
 async def look_for_contracts(config: Config, reader: ChainReader, header: Header) -> None:

@@ -231,6 +231,7 @@ def _decrypt(name: str, content: str, phrase: str) -> bytes:
     try:
         return bytes(Account.decrypt(json.loads(content), phrase))
     except (ValueError, KeyError, TypeError, NotImplementedError):
+        # NotImplementedError is eth-account's word for a keystore of a version it does not know.
         # The cause is left out: it may quote what it could not read.
         raise KeyFileError(
             name, "does not open with this password", "check keystore and password file"

@@ -95,8 +95,6 @@ _BINDING_RULES: Final = (
         BEGIN SELECT RAISE(ABORT, 'what was displaced stays so'); END""",
 )
 
-LANE_STATES: Final = ("READY", "STARVED", "QUARANTINE", "PAUSED")
-
 TABLES: Final[tuple[str, ...]] = (
     f"""CREATE TABLE lane(
         chain_id INTEGER NOT NULL CHECK(chain_id > 0),

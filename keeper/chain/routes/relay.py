@@ -7,7 +7,6 @@ do more than that. Sources: docs.flashbots.net, "Authentication", `eth_sendBundl
 """
 
 import asyncio
-from types import TracebackType
 from typing import Any, Final, NoReturn, Protocol, Self
 
 import aiohttp
@@ -98,12 +97,7 @@ class RelayClient:
         self._session = aiohttp.ClientSession()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._session.close()
 
     async def call(self, method: str, params: dict[str, Any], deadline_s: float) -> Any:

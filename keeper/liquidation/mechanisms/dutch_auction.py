@@ -83,12 +83,6 @@ class Auction:
         """Return the largest fraction one bid can take: it brings the rest's bm to zero."""
         return 1.0 if self.insolvent else self._sold_at(self.discount(at_s), self.reserved_usd)
 
-    def start_fee(self) -> float:
-        """Return what starting a solvent auction costs the account: as if sold without discount."""
-        if self.equity_usd <= 0.0:
-            return 0.0
-        return self._sold_at(1.0, 0.0) * self.equity_usd * self.parameters.fee_rate
-
     def cash_needed(self, at_s: int, fraction: float) -> float:
         """Return the cash a bidder's account must hold for `fraction`, its payment included.
 

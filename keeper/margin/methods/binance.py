@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from keeper.margin.errors import finite, not_negative, positive
 
 
-LIQUIDATION_RATIO = 1.05
-
-
 @dataclass(frozen=True, slots=True)
 class CoinEquity:
     """Equity in one coin; rate is its collateral ratio."""

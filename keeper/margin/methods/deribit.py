@@ -19,7 +19,6 @@ from keeper.margin.tree import Offsets
 
 
 DECIMALS: Final = 9
-EXTENDED: Final = (-0.66, -0.33, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0)
 
 
 @dataclass(frozen=True, slots=True)

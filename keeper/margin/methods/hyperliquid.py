@@ -11,7 +11,6 @@ from keeper.margin.errors import finite, not_negative, positive, within
 
 
 LEAST_USDC = 20.0
-LIQUIDATABLE_ABOVE = 0.95
 
 
 @dataclass(frozen=True, slots=True)

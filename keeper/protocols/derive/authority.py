@@ -7,10 +7,11 @@ at will. What no log tells is `authority_standing`'s.
 
 import re
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from keeper.domain.events import Log
 from keeper.domain.units import Address
+from keeper.portfolio.tables import Table
 from keeper.protocols.derive import events as ev
 from keeper.protocols.derive.tables import DeriveTables
 from keeper.protocols.derive.wiring import NOWHERE
@@ -97,20 +98,14 @@ def described(tables: DeriveTables, event: object) -> str | None:
 
 def versions(tables: DeriveTables) -> tuple[int, ...]:
     """Return what moves when any rule is written: equal before and after, nothing was changed."""
-    ruled = (
+    ruled: tuple[Table[Any, Any], ...] = (
         tables.cash_state,
         tables.managers,
         tables.whitelist,
         tables.perps,
         tables.auction_rules,
         tables.overrides,
-        tables.basis,
-        tables.other,
-        tables.margin,
-        tables.vol_shock,
-        tables.skew,
-        tables.scenarios,
-        tables.collaterals,
+        *tables.lib_tables,
         tables.collateral_feeds,
         tables.feeds,
     )

@@ -16,7 +16,6 @@ from keeper.domain.units import Address
 
 # A call to nobody creates; readers leave the recipient out.
 NOBODY: Final = ""
-INIT_CODE_MAX: Final = 49_152  # EIP-3860
 HEAD: Final = 22  # of a question: address, length of the calldata
 
 _LOOP: Final = 0x0D

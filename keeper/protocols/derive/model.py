@@ -135,21 +135,7 @@ class Model:
     def _method(self, scene: Scene, lib: Address) -> Pmrm2 | None:
         """Return the method of a lib's parameters, None where they were never read."""
         tables = self._tables
-        version = (
-            scene.shape.assets,
-            *(
-                table.version
-                for table in (
-                    tables.basis,
-                    tables.other,
-                    tables.margin,
-                    tables.vol_shock,
-                    tables.skew,
-                    tables.scenarios,
-                    tables.collaterals,
-                )
-            ),
-        )
+        version = (scene.shape.assets, *(table.version for table in tables.lib_tables))
         kept = self._methods.get((scene.address, lib))
         if kept is None or kept[0] != version:
             found = method_parameters(tables, scene.address, lib, scene.shape.assets)

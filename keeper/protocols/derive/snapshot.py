@@ -34,7 +34,7 @@ from keeper.protocols.derive.wiring import DeriveConfig
 Progress = Callable[[float, float | None], None]
 
 IN_FLIGHT_MAX = 4
-BUNDLE_CALLS_MAX = 256  # 15 kB of init code, of 48 kB; a few million gas
+BUNDLE_CALLS_MAX = 256  # 15 kB of init code, of 48 kB (EIP-3860); a few million gas
 CALLS_AN_ACCOUNT = 3  # in the widest question about accounts
 SCAN_FIRST_BLOCKS = 64
 QUOTES = {

@@ -4,7 +4,7 @@ Rows mirror chain storage in 18 decimals, seconds and lower-case addresses. This
 event and computes nothing; `fold` and `snapshot` write the rows, the model reads them.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keeper.domain.units import AccountId, Address
 from keeper.margin.book import Kind
@@ -320,6 +320,19 @@ class DeriveTables:
         self.vols: Table[tuple[Address, int], VolRow] = portfolio.table(f"{name}.vols", VolRow)
         self.rates: Table[tuple[Address, int], RateRow] = portfolio.table(f"{name}.rates", RateRow)
         self.doubts: Table[Address, Quote] = portfolio.table(f"{name}.doubts_history", Quote)
+
+    @property
+    def lib_tables(self) -> tuple[Table[Any, Any], ...]:
+        """The tables of what margin is computed by: parameters of libs, collaterals, scenarios."""
+        return (
+            self.basis,
+            self.other,
+            self.margin,
+            self.vol_shock,
+            self.skew,
+            self.scenarios,
+            self.collaterals,
+        )
 
     def row(self, account: AccountId) -> int:
         """Return the account's row in positions and columns."""

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from keeper.app import patience
 from keeper.app.assembly import Places
-from keeper.app.state import snapshots
 from keeper.app.state.snapshots import (
-    SNAPSHOT_TRIES,
     SNAPSHOTS_KEPT,
     look_for_contracts,
     prune,
@@ -63,15 +62,15 @@ class Node:
 async def test_a_chain_that_keeps_leaving_the_block_ends_the_tries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshots, "SNAPSHOT_PAUSE_MS", 1)
+    monkeypatch.setattr(patience, "PAUSE_MS", 1)
     written = io.StringIO()
     lines, node, places = Lines(SystemClock(), stream=written), Node(), Places(tmp_path)
     with pytest.raises(EndpointError, match="left the chain"):
         await take_snapshot(configured(), node, places, lines)
     lines.close()
     told = [json.loads(line)["event"] for line in written.getvalue().splitlines()]
-    assert node.asked == SNAPSHOT_TRIES
-    assert told.count("snapshot_again") == SNAPSHOT_TRIES - 1
+    assert node.asked == patience.TRIES
+    assert told.count("snapshot_again") == patience.TRIES - 1
     assert not places.snapshots.exists(), "nothing is written that is not whole"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from keeper.app.state import snapshots
+from keeper.app import patience
 from keeper.app.state.warm import Begun, begin
 from keeper.domain.errors import EndpointError, StateMismatch
 from tests.unit.app.warm_world import ChainNode, WarmWorld, hash_at
@@ -109,7 +109,7 @@ async def test_a_node_that_goes_away_before_the_comparison_means_to_begin_again(
 async def test_a_node_that_is_away_leaves_files_for_later(
     world: WarmWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshots, "SNAPSHOT_PAUSE_MS", 1)
+    monkeypatch.setattr(patience, "PAUSE_MS", 1)
     world.save(NEWER)
     world.node.away = True
     with pytest.raises(EndpointError):

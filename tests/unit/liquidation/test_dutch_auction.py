@@ -130,12 +130,6 @@ def test_profit_is_mark_less_price() -> None:
     assert INSOLVENT.profit(4_600, 0.5) == pytest.approx(200.0)
 
 
-def test_a_start_costs_the_account_the_fee_on_what_must_be_sold() -> None:
-    # Without a discount bm / (bm - mtm) must go: 610 / 1610 of 1000 USD, and 10 % of that.
-    assert SOLVENT.start_fee() == pytest.approx(610.0 / 1_610.0 * 100.0)
-    assert INSOLVENT.start_fee() == 0.0
-
-
 def test_the_curve_reproduces_the_upstream_simulations(vectors_dir: Path) -> None:
     tests = json.loads((vectors_dir / "derive_auction" / "liquidationTests.json").read_text())
     steps = 0

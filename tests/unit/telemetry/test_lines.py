@@ -14,6 +14,7 @@ from keeper.domain.effects import NOTHING, Effects, Notice
 from keeper.domain.events import CommandRefused
 from keeper.telemetry.logging import Lines, LineWriter
 from keeper.telemetry.text import TEXT_BYTES_MAX, clean, mask_url
+from tests.unit.chain.scripted_node import PATIENCE_S
 from tests.unit.telemetry.entries import (
     HandClock,
     assessment,
@@ -62,13 +63,25 @@ def test_a_block_is_one_line_with_its_figures_and_times() -> None:
     lines.observe(entry(head(), seq=41), effects(commands=(command(),)), timing(10**9))
     lines.close()
 
-    line, decided = parsed(stream.getvalue())
+    decided, line = parsed(stream.getvalue())
     assert line["event"] == "block"
     assert (line["venue"], line["number"], line["seq"]) == ("derive", 7, 41)
     assert (line["breaches"], line["shortfall_usd"], line["commands"]) == (3, 12.5, 1)
     assert (line["fold_ms"], line["decide_ms"], line["head_lag_ms"]) == (1.0, 10.0, 2000)
     assert line["quotes_not_ok"] == []
     assert (decided["event"], decided["command_id"]) == ("command_decided", 1)
+
+
+def test_a_blocks_own_line_comes_after_all_that_is_said_of_the_block() -> None:
+    stream = io.StringIO()
+    lines = Lines(HandClock(), stream=stream)
+    notices = (Notice("payloads_bundled", "info"),)
+    said = Effects(commands=(command(),), assessments=(assessment(),), notices=notices)
+    lines.observe(entry(head()), said, timing(0))
+    lines.close()
+
+    words = [line["event"] for line in parsed(stream.getvalue())]
+    assert words == ["command_decided", "payloads_bundled", "block"]
 
 
 def test_what_became_of_a_command_is_told_with_its_account_and_the_time_it_took() -> None:
@@ -204,7 +217,7 @@ def test_lines_below_the_level_are_left_out_and_an_unknown_severity_is_not() -> 
 def test_a_stream_nobody_reads_never_blocks_and_what_was_left_out_is_counted() -> None:
     class Clogged(io.StringIO):
         def write(self, text: str) -> int:
-            opened.wait(10)
+            opened.wait(PATIENCE_S)
             return super().write(text)
 
     opened = threading.Event()

@@ -18,6 +18,7 @@ from keeper.telemetry.metrics import Metrics
 from keeper.telemetry.server import CONNECTIONS_MAX, REQUEST_BYTES_MAX, HealthServer
 from tests.unit.chain.fake_node import FakeNode
 from tests.unit.chain.lane_bench import command, running
+from tests.unit.chain.scripted_node import PATIENCE_S
 from tests.unit.telemetry.entries import HandClock
 
 
@@ -51,7 +52,7 @@ class Rig:
         reader, writer = await self.connect()
         try:
             writer.write(request)
-            return await asyncio.wait_for(reader.read(), 10)
+            return await asyncio.wait_for(reader.read(), PATIENCE_S)
         except ConnectionError:
             return b""
 
@@ -79,7 +80,7 @@ async def serving() -> AsyncIterator[Rig]:
         await asyncio.sleep(0)
 
 
-async def until(holds: Any, limit_s: float = 10.0) -> None:
+async def until(holds: Any, limit_s: float = PATIENCE_S) -> None:
     async with asyncio.timeout(limit_s):
         while not holds():  # noqa: ASYNC110 - another thread's doing
             await asyncio.sleep(0.005)
@@ -110,7 +111,7 @@ async def test_row_39_clients_that_never_end_their_request_are_let_go(
     monkeypatch.setattr(module, "REQUEST_MS_MAX", 200)
     async with serving() as rig:
         for reader, _ in await rig.open_and_silent(5, b"GET /me"):
-            assert await asyncio.wait_for(reader.read(), 10) == b""
+            assert await asyncio.wait_for(reader.read(), PATIENCE_S) == b""
         await until(lambda: not rig.server._open)
 
 
@@ -156,7 +157,7 @@ async def test_row_39_health_answers_from_its_own_thread_while_the_loop_is_block
         answers: list[bytes] = []
 
         def ask() -> None:
-            with socket.create_connection(("127.0.0.1", rig.server.port), 10) as client:
+            with socket.create_connection(("127.0.0.1", rig.server.port), PATIENCE_S) as client:
                 client.sendall(get(b"/livez"))
                 answers.append(client.recv(1_000))
 
