@@ -7,8 +7,9 @@ import io
 
 import pytest
 
+from keeper.app.following import Heads
 from keeper.app.observing import Renewal, Telemetry
-from keeper.app.running import Heads, run
+from keeper.app.running import run
 from keeper.chain.link.branch import GapTooDeep
 from keeper.domain.effects import NOTHING, Effects, Notice
 from keeper.domain.errors import ChainMismatch, ConfigError
@@ -19,6 +20,7 @@ from keeper.telemetry.health import Health, HealthLimits
 from keeper.telemetry.logging import Lines
 from keeper.telemetry.metrics import Metrics
 from tests.unit.app.documents import configured
+from tests.unit.chain.scripted_node import PATIENCE_S
 
 
 TIMING = Timing(1, 2, 3, 4)
@@ -118,7 +120,7 @@ async def test_a_lost_chain_stops_the_run_and_is_not_an_error_of_the_source(agre
     heads = Heads(Lost(), Idle(), renewal, Kept(agreed))  # type: ignore[arg-type]
     posted: list[Event] = []
     running = asyncio.create_task(heads.run(posted.append))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await renewal.asked.wait()
     assert "5000" in renewal.reason
     assert renewal.cold is not agreed, "an older file may do, unless this one led nowhere"
