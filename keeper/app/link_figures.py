@@ -14,12 +14,16 @@ from keeper.chain.sealing.heads import HeadFollower
 from keeper.telemetry.metrics import Metrics
 
 
-# Fields of HeadsStatus besides those that `keeper.app.running` shows.
+# Fields of HeadsStatus, by the names they are shown under.
 _HEADS: Final = {
-    "heads_polled": "Heads that a poll found and no notification told.",
-    "heads_dropped": "Heads dropped from a full queue; parents fill the rest.",
-    "heads_malformed": "Head notifications that could not be read.",
-    "heads_vanished": "Heads the node did not know any more when asked.",
+    "head_sessions": ("sessions", "Connections followed so far."),
+    "head_rewinds": ("rewinds", "Reorgs and silent rewinds seen."),
+    "head_gap_blocks": ("gap_blocks_filled", "Blocks that no head announced."),
+    "head_stalls": ("stalls", "Times no head came for too long."),
+    "heads_polled": ("heads_polled", "Heads that a poll found and no notification told."),
+    "heads_dropped": ("heads_dropped", "Heads dropped from a full queue; parents fill the rest."),
+    "heads_malformed": ("heads_malformed", "Head notifications that could not be read."),
+    "heads_vanished": ("heads_vanished", "Heads the node did not know any more when asked."),
 }
 
 
@@ -32,7 +36,7 @@ def watch_link(metrics: Metrics, pool: EndpointPool, follower: HeadFollower) -> 
 
 
 def _watch_endpoint(metrics: Metrics, endpoint: Endpoint) -> None:
-    name = endpoint.name
+    name, unserved = endpoint.name, endpoint.unserved
     for state in EndpointState:
         metrics.watch(
             "endpoint_state",
@@ -45,6 +49,9 @@ def _watch_endpoint(metrics: Metrics, endpoint: Endpoint) -> None:
         ("endpoint_connections", "Connections made so far.", lambda: endpoint.connections),
         ("endpoint_failures", "Failures in a row.", lambda: endpoint.failures),
         ("endpoint_polling", "1 while heads are polled for.", lambda: endpoint.polling),
+        ("frames_malformed", "Frames that could not be read.", lambda: unserved.malformed),
+        ("frames_late", "Answers that came after their call.", lambda: unserved.late),
+        ("frames_unclaimed", "Notifications nobody asked for.", lambda: unserved.unclaimed),
         ("budget_waited", "Calls held back by a budget.", lambda: endpoint.budget.waited),
         ("budget_refused", "Calls that a budget refused.", lambda: endpoint.budget.refused),
     ):
@@ -97,8 +104,8 @@ def _watch_pool(metrics: Metrics, pool: EndpointPool) -> None:
 def _watch_blocks(metrics: Metrics, follower: HeadFollower) -> None:
     """Show V6 (no answer is believed that the header denies) and what was made good."""
     status, blocks = follower.status, follower.blocks
-    for name, text in _HEADS.items():
-        metrics.watch(name, text, partial(getattr, status, name))
+    for name, (field, text) in _HEADS.items():
+        metrics.watch(name, text, partial(getattr, status, field))
     for figure, text, read in (
         ("logs_doubted", "Answers the bloom did not allow to believe.", lambda: blocks.doubts),
         ("logs_refuted", "Answers that proved wrong: the endpoint lies.", lambda: blocks.refuted),

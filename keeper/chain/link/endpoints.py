@@ -16,7 +16,7 @@ from keeper.chain.link.budget import Budget, BudgetConfig
 from keeper.chain.link.http import RpcHttp
 from keeper.chain.link.rating import TRANSITIONS, EndpointState, Signal, next_state
 from keeper.chain.link.subscription import Subscription
-from keeper.chain.link.transport import LIMITS, Request, Rpc, TransportLimits
+from keeper.chain.link.transport import LIMITS, Request, Rpc, TransportLimits, Unserved
 from keeper.chain.link.websocket import RpcSocket
 from keeper.domain.errors import (
     ChainMismatch,
@@ -108,7 +108,8 @@ class Endpoint:
     """A `Subscriber` that `run` keeps connected; over HTTP its subscriptions are silent.
 
     Plain attributes for telemetry: `state`, `connections` made, `failures` in a row,
-    `last_problem`, the reason the last connection ended, and the `budget` with its counts.
+    `last_problem`, the reason the last connection ended, the `budget` with its counts, and the
+    frames `unserved`.
     """
 
     def __init__(
@@ -123,6 +124,7 @@ class Endpoint:
         self.connections = 0
         self.failures = 0
         self.last_problem = ""
+        self.unserved = Unserved()
         self.budget = Budget(config.name, config.budget, clock)
         self._clock = clock
         self._limits = limits
@@ -257,7 +259,8 @@ class Endpoint:
 
     def _socket(self) -> RpcSocket:
         connect_s = self.config.connect_deadline_ms / 1000
-        return RpcSocket(self.name, self.config.url, self._clock, self._limits, connect_s)
+        url, limits = self.config.url, self._limits
+        return RpcSocket(self.name, url, self._clock, limits, connect_s, self.unserved)
 
     async def _serve(self) -> None:
         """Hold one connection for as long as it lasts; raises why it ended."""

@@ -67,6 +67,17 @@ class TransportLimits:
 
 
 LIMITS: Final = TransportLimits()
+
+
+@dataclass(slots=True)
+class Unserved:
+    """How many frames of an endpoint nobody could be served with; it outlives its connections."""
+
+    malformed: int = 0
+    late: int = 0  # answers to calls that had ended, or that nobody made
+    unclaimed: int = 0  # notifications of no subscription of ours, beyond the limit
+
+
 RETRY_AFTER_DEFAULT_S: Final = 1.0
 
 

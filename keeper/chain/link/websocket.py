@@ -9,14 +9,20 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Final, Self
 
 import aiohttp
 
 from keeper.chain.link import frames
 from keeper.chain.link.subscription import Arrival, Subscription
-from keeper.chain.link.transport import LIMITS, Request, TransportLimits, raise_unanswered, settle
+from keeper.chain.link.transport import (
+    LIMITS,
+    Request,
+    TransportLimits,
+    Unserved,
+    raise_unanswered,
+    settle,
+)
 from keeper.domain.errors import (
     DeadlineExceeded,
     EndpointError,
@@ -46,10 +52,9 @@ class RpcSocket:
         clock: Clock,
         limits: TransportLimits = LIMITS,
         connect_s: float = 5.0,
+        unserved: Unserved | None = None,
     ) -> None:
-        self.malformed_frames = 0
-        self.late_replies = 0
-        self.unclaimed_notifications = 0
+        self.unserved = unserved or Unserved()
         self._name = name
         self._url = url
         self._clock = clock
@@ -94,12 +99,7 @@ class RpcSocket:
         self._reader = asyncio.create_task(self._read(), name=f"rpc-reader:{self._name}")
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.abort("closed by us")
         self._reader.cancel()
         try:
@@ -231,7 +231,7 @@ class RpcSocket:
         if frame.unattributed:
             self._fail_outstanding(frame.unattributed[0])
         if frame.problems:
-            self.malformed_frames += 1
+            self.unserved.malformed += 1
             self._malformed_run += 1
             if self._malformed_run >= self._limits.malformed_frames_max:
                 self.abort(f"too many malformed frames, last: {frame.problems[0]}")
@@ -241,7 +241,7 @@ class RpcSocket:
     def _answer(self, reply: frames.Reply, groups: list[int]) -> None:
         waiting = self._waiting.pop(reply.id, None)
         if waiting is None or waiting.outcome.done():
-            self.late_replies += 1
+            self.unserved.late += 1
             return
         groups.append(waiting.group)
         outcome = settle(self._name, waiting.method, reply)
@@ -268,7 +268,7 @@ class RpcSocket:
         elif len(self._early) < self._limits.early_notifications_max:
             self._early.append((item.subscription, arrival))
         else:
-            self.unclaimed_notifications += 1
+            self.unserved.unclaimed += 1
 
     def _end_groups(self, groups: Sequence[int]) -> None:
         """End what a batch's answer left out: the answer to a batch is one array (JSON-RPC 6)."""

@@ -94,9 +94,11 @@ def test_work_made_good_is_counted() -> None:
     shown.pool.watch.switches = 5
     shown.follower.status.heads_dropped = 6
     shown.pool.endpoints[1].connections = 7
+    shown.pool.endpoints[1].unserved.unclaimed = 8
     assert shown("budget_refused", endpoint="watch") == 3
     assert shown("budget_refused", endpoint="second") == 0
     assert shown("reads_hedged") == 4
     assert shown("watch_switches") == 5
     assert shown("heads_dropped") == 6
     assert shown("endpoint_connections", endpoint="second") == 7
+    assert shown("frames_unclaimed", endpoint="second") == 8
