@@ -28,13 +28,15 @@ import orjson
 from keeper.domain.effects import Assessment, Command, Effects, Scalar
 from keeper.domain.errors import MalformedRecord
 from keeper.domain.events import Entry, Event, Log
+from keeper.domain.log_text import written
+from keeper.domain.logs import Logs
 
 
 INT_EXACT_MAX: Final = 2**53 - 1
 # The longest decimal we parse: a uint256 has 78 digits; more is not a number of a chain.
 DIGITS_MAX: Final = 96
 
-_DECIMAL: Final = re.compile(r"-?[1-9][0-9]{0,95}", re.ASCII)
+_DECIMAL: Final = re.compile(rf"-?[1-9][0-9]{{0,{DIGITS_MAX - 1}}}", re.ASCII)
 _NOT_FINITE: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _EVENTS: Final[dict[str, type]] = {kind.__name__: kind for kind in get_args(Event)}
 
@@ -336,6 +338,16 @@ def _log_out(log: Log) -> tuple[Any, ...]:
     return tuple(log)
 
 
+def _logs_out(logs: Sequence[Log]) -> Any:
+    if isinstance(logs, Logs):
+        return orjson.Fragment(written(logs))
+    return [_log_out(log) for log in logs]
+
+
+def _logs_in(document: object) -> tuple[Log, ...]:
+    return tuple(_log_in(each) for each in _list(document))
+
+
 def _log_in(document: object) -> Log:
     parts = _list(document)
     if len(parts) != len(Log._fields):
@@ -357,7 +369,7 @@ _PLAIN: Final[dict[Any, _Form]] = {
     str: _Form(lambda value: value, _text_in),
     bool: _Form(lambda value: value, _flag_in),
     Scalar: _Form(_scalar_out, _scalar_in),
-    Log: _Form(_log_out, _log_in),
+    Sequence[Log]: _Form(_logs_out, _logs_in),
 }
 _ASSESSED: Final = get_type_hints(Assessment)
 _COUNTS: Final = tuple(each.name for each in fields(Assessment) if _ASSESSED[each.name] is int)

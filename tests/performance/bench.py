@@ -21,8 +21,10 @@ from tests.performance import (
     book_figures,
     chain_bench,
     chain_peer,
+    decide_bench,
     exec_bench,
     head_bench,
+    hostile_bench,
     state_bench,
     stress_peers,
 )
@@ -34,7 +36,14 @@ from tests.performance.table import GOALS, Row, judged
 REPORT = Path("build/bench.json")
 ACCOUNTS = 100_000
 # Each is given a folder and returns figures: (name, value, unit).
-OTHERS = (chain_bench.rows, exec_bench.rows, head_bench.rows, state_bench.rows)
+OTHERS = (
+    chain_bench.rows,
+    hostile_bench.rows,
+    exec_bench.rows,
+    head_bench.rows,
+    decide_bench.rows,
+    state_bench.rows,
+)
 
 
 def rows(found: dict[str, Any]) -> list[Row]:

@@ -68,6 +68,7 @@ GOALS: Final[dict[str, Goal]] = {
     "chain.logs.ms": Goal(40, peer="10k logs, JSON bytes to folded columns"),
     "chain.logs.speedup_web3": Goal(50, least=False, peer="web3 process_log, same logs"),
     "chain.half_open.blocks": Goal(3, peer="block times until a frozen socket is given up"),
+    "chain.hostile.slowest.ms": Goal(250, peer="one block of the quickest chain known"),
     "state.warm_load_s": Goal(2, peer="1M positions of 100k accounts, to the first book"),
     "state.warm_restart_s": Goal(2, peer="and 32 blocks of 1,000 logs folded on it"),
     "state.reorg_ms": Goal(100, peer="8 blocks of 1,000 logs rewound, 8 others folded"),

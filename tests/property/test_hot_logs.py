@@ -1,6 +1,6 @@
 """A block's logs folded at once leave what they leave one by one: state, undo, words, refusals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from keeper.domain.errors import InvariantViolation, UndecodableLog
 from keeper.domain.events import BlockSealed, Log
+from keeper.domain.logs import Logs
 from keeper.portfolio.exact import HI_MAX
 from keeper.portfolio.image import cut
 from keeper.protocols.derive.derive import Derive
 from keeper.protocols.derive.fold_hot import fold_logs
 from keeper.venue import fold_each
+from tests.unit.domain.columnar import columnar
 from tests.unit.protocols.derive.deployment import (
     ALICE,
     CASH,
@@ -115,6 +117,7 @@ TWISTS: dict[str, Callable[[Log], Log]] = {
         topics=(log.topics[0], *("0x" + each[2:].upper() for each in log.topics[1:]))
     ),
     "huge": lambda log: log._replace(data="0x" + "7f" * (len(log.data) // 2 - 1)),
+    "wide": lambda log: log._replace(data="0x" + f"{2**128:064x}" * (len(log.data) // 64)),
 }
 BLOCKS = st.lists(
     st.tuples(
@@ -155,10 +158,10 @@ class World:
         state = (portfolio.contents(), floats, columns, list(self.tables.doubts.items()))
         return state, portfolio.positions.total, self.venue.notices(), self.venue.moved()
 
-    def fold(self, number: int, logs: list[Log], least: int | None) -> str:
+    def fold(self, number: int, logs: Sequence[Log], least: int | None) -> str:
         """Fold a block; return why it could not be, "" where it could."""
         self.undo.begin(number, f"0x{number:064x}")
-        block = BlockSealed(1, number, "0x", "0x", NOW + number, 0, 0, True, 0, tuple(logs))
+        block = BlockSealed(1, number, "0x", "0x", NOW + number, 0, 0, True, 0, logs)
         try:
             if least is None:
                 fold_each(self.venue, logs, block)
@@ -176,18 +179,31 @@ def _logs(drawn: list[Log], twist: tuple[int, str] | None) -> list[Log]:
     return logs
 
 
+def held(logs: list[Log]) -> Sequence[Log]:
+    """Return logs as the link hands them over, where it would: it never holds what is no hex."""
+    try:
+        columns = columnar(logs)
+    except ValueError:
+        return tuple(logs)
+    return columns if columns == tuple(logs) else tuple(logs)
+
+
 @given(blocks=BLOCKS, least=st.sampled_from([1, 3, 8]))
 @settings(max_examples=400, deadline=None)
 def test_a_block_folded_at_once_is_a_block_folded_log_by_log(
     blocks: list[tuple[list[Log], tuple[int, str] | None]], least: int
 ) -> None:
-    single, whole = World(), World()
+    single, whole, columns = World(), World(), World()
     states = [whole.told()]
+    columns.told()
     for number, (drawn, twist) in enumerate(blocks, 2):
         logs = _logs(drawn, twist)
-        assert single.fold(number, logs, None) == whole.fold(number, logs, least)
+        said = whole.fold(number, logs, least)
+        assert single.fold(number, logs, None) == said
+        assert columns.fold(number, held(logs), least) == said
         states.append(whole.told())
         assert single.told() == states[-1]
+        assert columns.told() == states[-1]
     for number in range(len(blocks), 0, -1):
         its_hash = whole.undo.hash_at(number)
         assert its_hash is not None
@@ -202,6 +218,18 @@ def cash_log(account: int, after: int) -> Log:
 
 def interest_log(account: int, before: int) -> Log:
     return log_of("InterestAccruedOnAccount", account, before, 0, WAD, source=CASH)
+
+
+def settled_log(account: int, profit: int) -> Log:
+    return log_of("PositionSettled", account, 3, profit, 2_000, source=PERP)
+
+
+def funded_log(account: int, funding: int) -> Log:
+    return log_of("FundingAppliedOnAccount", account, funding, 7, source=PERP)
+
+
+def cleared_log(account: int) -> Log:
+    return log_of("PositionCleared", account, source=PERP)
 
 
 UPPER = TWISTS["upper"](cash_log(10, 5))
@@ -220,18 +248,48 @@ LEAVE, RETURN = interest_log(1, 9 * 10**24), cash_log(1, 10**24)
         pytest.param([cash_log(10, 4), UPPER, cash_log(10, 6)], id="one_account_said_in_two_ways"),
         pytest.param([UPPER, cash_log(10, 6), UPPER], id="one_account_said_in_two_ways_again"),
         pytest.param([cash_log(1, 7), TWISTS["prefix"](cash_log(2, 8))], id="no_prefix"),
+        pytest.param([settled_log(1, 5), cleared_log(1)], id="settled_and_cleared"),
+        pytest.param([cleared_log(1), settled_log(1, 5)], id="settled_after_it_was_cleared"),
+        pytest.param(
+            [funded_log(1, 5), cleared_log(1), funded_log(1, 6), funded_log(2, 7)],
+            id="funded_after_it_was_cleared",
+        ),
+        pytest.param([funded_log(1, 5), cleared_log(1)], id="funded_and_cleared"),
+        pytest.param([cleared_log(1), funded_log(1, 5), cleared_log(1)], id="cleared_twice"),
         pytest.param([cash_log(1, 7), TWISTS["digits"](cash_log(2, 8))], id="no_digits"),
     ],
 )
 def test_folded_at_once_is_folded_log_by_log(logs: list[Log]) -> None:
     numbered = [log._replace(log_index=index) for index, log in enumerate(logs)]
-    single, whole = World(), World()
-    assert single.fold(2, numbered, None) == whole.fold(2, numbered, 1)
-    assert single.told() == whole.told()
+    single, whole, columns = World(), World(), World()
+    for world in (single, whole, columns):
+        assert world.fold(2, [funded_log(1, 11), settled_log(1, 12)], None) == ""
+    said = single.fold(3, numbered, None)
+    assert whole.fold(3, numbered, 1) == said
+    assert columns.fold(3, held(numbered), 1) == said
+    assert single.told() == whole.told() == columns.told()
+
+
+ONE_OF_EACH = {
+    "balance": cash_log(2, 8),
+    "interest": interest_log(2, 5),
+    "settled": settled_log(2, 6),
+    "funded": funded_log(2, 10),
+    "cleared": cleared_log(2),
+}
+
+
+@pytest.mark.parametrize("twist", sorted(TWISTS))
+@pytest.mark.parametrize("kind", sorted(ONE_OF_EACH))
+def test_a_twisted_log_among_hot_ones_is_folded_or_refused_as_it_is_alone(
+    kind: str, twist: str
+) -> None:
+    twisted = TWISTS[twist](ONE_OF_EACH[kind])
+    test_folded_at_once_is_folded_log_by_log([ONE_OF_EACH[kind], twisted, cash_log(1, 9)])
 
 
 def test_many_hot_logs_are_one_write_a_column() -> None:
-    world = World()
+    world, columns = World(), World()
     legs = [(account, call) for account in range(1, 5) for call in (False, True)] * 20
     logs = []
     for index, (account, call) in enumerate(legs):
@@ -241,7 +299,9 @@ def test_many_hot_logs_are_one_write_a_column() -> None:
             where = (account, MANAGER, packed)
             made = log_of("BalanceAdjusted", *where, 1, 2, index - 80, 3, source=SUB_ACCOUNTS)
             logs.append(made)
-    assert world.fold(2, logs, 128) == ""
-    written = world.undo._frames[-1].writes
-    assert len(written) == 3, "cash, its totals, positions"
-    assert world.tables.cash.get(world.tables.row(4)) == len(legs) - 81
+    assert isinstance(held(logs), Logs)
+    for each, given_as in ((world, logs), (columns, held(logs))):
+        assert each.fold(2, given_as, 128) == ""
+        written = each.undo._frames[-1].writes
+        assert len(written) == 3, "cash, its totals, positions"
+        assert each.tables.cash.get(each.tables.row(4)) == len(legs) - 81

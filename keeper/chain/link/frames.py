@@ -62,7 +62,7 @@ def encode_batch(requests: Sequence[tuple[int, str, Sequence[Any]]]) -> bytes:
 def parse(raw: bytes | str) -> Frame:
     """Return what the message says; never raises, whatever the bytes.
 
-    The logs of a long answer are read right here (`LogRows`), where they are in the cache.
+    The logs of a long answer are read right here (`BlockRows`, `LogRows`), out of its bytes.
     """
     carved = carve(raw)
     frame = _frame(raw if carved is None else carved.rest)

@@ -6,7 +6,6 @@ reply is read only up to the named limit.
 
 import asyncio
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
@@ -56,12 +55,7 @@ class RpcHttp:
         )
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.abort("closed by us")
         await self._session.close()
 

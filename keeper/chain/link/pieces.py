@@ -1,7 +1,8 @@
-"""Long answers of logs, read piece by piece out of the bytes instead of as one document.
+"""Long answers of logs, read out of the bytes instead of as one document.
 
-Pure, and no second opinion: a piece fits the processor's cache, the whole does not, which makes
-three times the speed. What is not certainly the same as the whole read at once is left to that.
+Pure, and no second opinion. The logs of one block are read by their pattern, others piece by piece:
+a piece fits the processor's cache, the whole does not, which makes three times the speed. What is
+not certainly the same as the whole read at once is left to that.
 """
 
 from typing import Any, Final, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from keeper.chain.link.columns import LogColumns, LogRows
+from keeper.chain.link.pattern import BlockRows, read_block
 
 
 _LEAST_BYTES: Final = 64 * 1024  # shorter messages are read at once as quickly
@@ -23,14 +25,14 @@ class Carved(NamedTuple):
     """A message whose array of logs was read by itself: `rest` says `stand_in` in its place."""
 
     rest: bytes
-    rows: LogRows
+    rows: BlockRows | LogRows
     stand_in: list[str]
 
 
 def carve(raw: bytes | str) -> Carved | None:
     """Return a long message with its logs read, None where it must be read as a whole.
 
-    Why it is the same: each piece parses as an array of logs, so what was taken out is one array.
+    Why it is the same: each piece is an array of logs, so what was taken out is one array.
     The stand-in is an array, too, so `rest` is JSON where the message is and nowhere else: had the
     array begun inside a string, the first quote of either would end it before a letter. And the
     words of the stand-in occur nowhere else, not even escaped, so they stand for this array only.
@@ -42,10 +44,12 @@ def carve(raw: bytes | str) -> Carved | None:
     except UnicodeEncodeError:
         return None
     first = message.find(_OPENING) + len(_OPENING) - 2
-    last = max(map(message.rfind, _CLOSINGS)) + 1
+    last = 0
+    for closing in _CLOSINGS:  # the last of any: what stands before one that was found is no more
+        last = max(last, message.rfind(closing, last) + 1)
     if not len(_OPENING) - 2 <= first < last:
         return None
-    rows = _rows(message, first, last)
+    rows = read_block(message, first, last) or _rows(message, first, last)
     stand_in = [_STAND_IN]
     rest = message[: first - 1] + orjson.dumps(stand_in) + message[last + 1 :]
     if rows is None or rest.count(_STAND_IN.encode()) != 1 or b"\\" in rest:

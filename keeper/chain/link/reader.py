@@ -120,7 +120,7 @@ class NodeReader:
 
     async def _logs(
         self, addresses: Sequence[Address], topics: Sequence[str], first: int, last: int
-    ) -> list[tuple[int, Hash, Log]]:
+    ) -> Sequence[tuple[int, Hash, Log]]:
         criteria: dict[str, Any] = {
             "fromBlock": hex(first),
             "toBlock": hex(last),

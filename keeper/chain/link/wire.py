@@ -5,10 +5,12 @@ nothing is guessed. Addresses, hashes and data come out in lower case.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from keeper.chain.link.columns import LogRows, read_logs
+from keeper.chain.link.pattern import BlockRows
 from keeper.domain.errors import MalformedReply
 from keeper.domain.events import Log
 from keeper.domain.units import Hash
@@ -80,12 +82,12 @@ def block(endpoint: str, raw: Any) -> Block:
     return Block(header(endpoint, raw), int(bloom, 16))
 
 
-def logs(endpoint: str, raw: Any) -> list[tuple[int, Hash, Log]]:
+def logs(endpoint: str, raw: Any) -> Sequence[tuple[int, Hash, Log]]:
     """Return (number, block hash, log) of an `eth_getLogs` answer, as ordered there."""
+    if isinstance(raw, BlockRows | LogRows):
+        return raw  # read as they arrived
     if not isinstance(raw, list):
         raise MalformedReply(endpoint, "logs are not a list")
-    if isinstance(raw, LogRows):
-        return raw  # read as they arrived
     quick = read_logs(raw)
     return quick if quick is not None else [_log(endpoint, item) for item in raw]
 

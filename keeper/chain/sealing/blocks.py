@@ -24,7 +24,7 @@ class FullBlock:
     """A header with all the watched logs of its block, in log order."""
 
     header: Header
-    logs: tuple[Log, ...]
+    logs: Sequence[Log]
 
 
 class BlockReader:
@@ -98,7 +98,7 @@ class BlockReader:
 
     async def range(
         self, first: int, last: int
-    ) -> tuple[list[wire.Block], list[tuple[int, Hash, Log]] | RpcError]:
+    ) -> tuple[list[wire.Block], Sequence[tuple[int, Hash, Log]] | RpcError]:
         """Return the node's blocks of a closed range now, and the watched logs or why not."""
         calls: list[Request] = [
             ("eth_getBlockByNumber", [hex(number), False]) for number in range(first, last + 1)
@@ -114,15 +114,15 @@ class BlockReader:
         return blocks, logs if isinstance(logs, RpcError) else wire.logs(self._rpc.name, logs)
 
     def complete(
-        self, found: list[tuple[int, Hash, Log]], asked: wire.Block
-    ) -> tuple[Log, ...] | None:
+        self, found: Sequence[tuple[int, Hash, Log]], asked: wire.Block
+    ) -> Sequence[Log] | None:
         """Return the logs in order, or None where the bloom says that some are missing."""
         logs = self._complete(found, asked.header)
         if self.watched.unnamed(asked.bloom, logs):
             raise MalformedReply(self._rpc.name, "logs that the block's bloom does not hold")
         return None if self.watched.unheard(asked.bloom, logs) else logs
 
-    async def _logs(self, asked: wire.Block, answers: Sequence[Any]) -> tuple[Log, ...] | None:
+    async def _logs(self, asked: wire.Block, answers: Sequence[Any]) -> Sequence[Log] | None:
         if not answers:
             return ()
         if isinstance(answers[0], RpcError):
@@ -136,7 +136,7 @@ class BlockReader:
             return await self._sample(asked, logs)
         return logs
 
-    async def _settle_doubt(self, asked: wire.Block, believed: int) -> tuple[Log, ...] | None:
+    async def _settle_doubt(self, asked: wire.Block, believed: int) -> Sequence[Log] | None:
         """Ask another endpoint, else the receipts: an incomplete answer is wrong state for ever."""
         self.doubts += 1
         for witness in self._witnesses():
@@ -157,7 +157,7 @@ class BlockReader:
         self.refuted += bool(decided is not None and len(decided) > believed)
         return decided
 
-    async def _sample(self, asked: wire.Block, logs: tuple[Log, ...]) -> tuple[Log, ...] | None:
+    async def _sample(self, asked: wire.Block, logs: Sequence[Log]) -> Sequence[Log] | None:
         """Hold one whole answer against the receipts: a node that cuts answers is found out.
 
         The receipts count, for they add up to the bloom. Once they differed, every block is held
@@ -173,7 +173,7 @@ class BlockReader:
         self._since_sample = 0
         return decided
 
-    async def _receipt_logs(self, asked: wire.Block) -> tuple[Log, ...] | None:
+    async def _receipt_logs(self, asked: wire.Block) -> Sequence[Log] | None:
         raw = await self._call("eth_getBlockReceipts", [asked.header.hash])
         if raw is None:
             return None
@@ -187,7 +187,7 @@ class BlockReader:
         # An empty address list would mean "all addresses" to the node.
         return "eth_getLogs", [{"blockHash": block, "address": list(self.watched.addresses)}]
 
-    def _complete(self, found: list[tuple[int, Hash, Log]], header: Header) -> tuple[Log, ...]:
+    def _complete(self, found: Sequence[tuple[int, Hash, Log]], header: Header) -> Sequence[Log]:
         name = self._rpc.name
         return complete_logs(name, found, header.number, header.hash, self.watched)
 

@@ -5,14 +5,16 @@ An empty answer is the dangerous one: nodes give it for blocks they know but hav
 witness: if it cannot hold any watched address, empty is true; else the receipts decide.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from operator import lt
 from typing import Final
 
 from eth_hash.auto import keccak
 
+from keeper.chain.link.pattern import BlockRows
 from keeper.domain.errors import MalformedReply
 from keeper.domain.events import Log
+from keeper.domain.logs import Logs
 from keeper.domain.units import Address, Hash
 
 
@@ -39,25 +41,26 @@ class Watchlist:
     def __contains__(self, address: Address) -> bool:
         return address in self._masks
 
-    def may_have_logged(self, bloom: int) -> bool:
-        """Return False only if no watched address can have logged in a block with this bloom."""
-        return any(bloom & mask == mask for mask in self._masks.values())
-
-    def unnamed(self, bloom: int, found: Iterable[Log]) -> bool:
+    def unnamed(self, bloom: int, found: Sequence[Log]) -> bool:
         """Whether a log is among those found whose address the bloom does not hold: a lie."""
-        heard = {log.address for log in found}
+        heard = _heard(found)
         return any(bloom & mask != mask for a, mask in self._masks.items() if a in heard)
 
-    def unheard(self, bloom: int, found: Iterable[Log]) -> bool:
+    def unheard(self, bloom: int, found: Sequence[Log]) -> bool:
         """Whether the bloom names a watched address that has no log among those found.
 
         A full bloom names everybody: where more than 4 bits of 10 are set (then one address in 16
         is named for nothing) only a wholly empty answer is doubted.
         """
-        heard = {log.address for log in found}
+        heard = _heard(found)
         if heard and bloom.bit_count() > _BLOOM_BITS_TELLING:
             return False
         return any(bloom & mask == mask and a not in heard for a, mask in self._masks.items())
+
+
+def _heard(found: Sequence[Log]) -> Collection[Address]:
+    """Return the addresses that have a log among those found."""
+    return found.heard() if isinstance(found, Logs) else {log.address for log in found}
 
 
 _BLOOM_BITS_TELLING: Final = 2048 * 4 // 10
@@ -78,12 +81,16 @@ def complete_logs(
     number: int,
     block: Hash,
     watched: Watchlist,
-) -> tuple[Log, ...]:
+) -> Sequence[Log]:
     """Return the watched logs of one block in log order, each index once.
 
     Raises MalformedReply where a log is of another block, or where two different logs claim one
     index: then neither can be trusted.
     """
+    if isinstance(found, BlockRows) and (found.number, found.block) == (number, block):
+        ours = found.logs.of(watched.addresses)
+        if ours.ascend():
+            return ours
     numbers, blocks, given = zip(*found, strict=True) if found else ((), (), ())
     if not {*numbers} <= {number} or not {*blocks} <= {block}:
         raise MalformedReply(endpoint, f"a log of another block than {block}")

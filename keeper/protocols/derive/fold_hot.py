@@ -6,11 +6,14 @@ log that moves what hot logs read (`ASIDE` does not) is folded in its place, aft
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import chain, repeat
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from keeper.domain.errors import UndecodableLog
 from keeper.domain.events import BlockSealed, Log
+from keeper.domain.logs import NONE, Places
 from keeper.domain.units import AccountId, Address
 from keeper.protocols.derive.abi import TOPIC
 from keeper.protocols.derive.fold_accounts import with_totals
@@ -22,6 +25,7 @@ from keeper.protocols.derive.hot_logs import (
     INTEREST,
     SETTLED,
     HotLogs,
+    Numbers,
     Run,
     read_hot,
 )
@@ -47,6 +51,7 @@ ASIDE: Final = frozenset(
 )
 
 Cells = dict[int, int]  # account row -> value
+Flags = NDArray[np.bool_]
 
 
 def fold_logs(
@@ -68,7 +73,7 @@ def fold_logs(
 
 
 class _Block:
-    """One block under way: up to `_done` everything is folded, after it only what stood aside."""
+    """One block under way: up to `_done` everything is folded, after it only what was `_passed`."""
 
     def __init__(
         self,
@@ -86,6 +91,7 @@ class _Block:
         self._hot = hot
         self._least = least
         self._done = 0
+        self._passed: dict[int, None] = {}
 
     def fold(self) -> None:
         """Fold all of it; raises UndecodableLog."""
@@ -98,18 +104,20 @@ class _Block:
             except UndecodableLog:
                 self._reach(at)
                 raise
+            self._passed[at] = None
         self._reach(len(self._logs))
 
     def _reach(self, end: int) -> None:
         """Fold the hot logs up to index `end`."""
-        runs = {topic: run.between(self._done, end) for topic, run in self._hot.runs.items()}
-        count = sum(len(run.at) for run in runs.values())
+        count = end - self._done - len(self._passed)
         if count >= self._least:
+            runs = {topic: run.between(self._done, end) for topic, run in self._hot.runs.items()}
             Writing(self._tables, self._hot, self._block.timestamp).write(runs)
         elif count:
-            places = sorted(at for run in runs.values() for at in run.at)
-            fold_each(self._folding, [self._logs[at] for at in places], self._block)
+            here = [at for at in range(self._done, end) if at not in self._passed]
+            fold_each(self._folding, [self._logs[at] for at in here], self._block)
         self._done = end
+        self._passed.clear()
 
 
 def _sources(tables: DeriveTables) -> dict[str, Sequence[Address]]:
@@ -132,75 +140,51 @@ class Writing:
         self._tables = tables
         self._hot = hot
         self._now = now
-        self._rows: dict[str, int] = {}
-        self._own: dict[tuple[AccountId, Address], int | None] = {}
-        cash = tables.config.cash
-        self._cash = {topic for topic, (asset, _) in hot.assets.items() if asset == cash}
+        self._row = np.full(len(hot.columns.words), NONE, np.int64)  # account row by its topic
+        self._own: dict[tuple[AccountId, Address], int] = {}
 
     def write(self, runs: dict[str, Run]) -> None:
         """Write these of the hot logs."""
-        interest = runs[INTEREST]
-        moves: list[tuple[int, bool, int]] = []
-        if interest.at:
-            moves += zip(interest.at, repeat(False), interest.first, strict=False)
-            known = dict(zip(interest.topics[1], interest.second, strict=True))
-            indexes = {self._row(account): each for account, each in known.items()}
-            self._tables.cash_index.set_many(indexes)
-        if runs[BALANCE].at:
-            moves += self._write_balances(runs[BALANCE])
-        self._write_totals(moves)
-        self._write_perps([runs[SETTLED], runs[FUNDED], runs[CLEARED]])
+        interest, balances = runs[INTEREST], runs[BALANCE]
+        is_cash = self._are_cash(balances.topics[:, 3])
+        paid = np.flatnonzero(is_cash)
+        owner = self._rows(interest.topics[:, 1])
+        self._tables.cash_index.set_many(_cells(owner, interest.second, _last(owner)))
+        owner, after = self._rows(balances.topics[paid, 1]), balances.first.at(paid)
+        self._tables.cash.set_many(_cells(owner, after, _last(owner)))
+        self._write_positions(balances, np.flatnonzero(~is_cash))
+        self._write_totals(interest, balances.at[paid], after)
+        self._write_perps(runs[SETTLED], runs[FUNDED], runs[CLEARED])
 
-    def _write_balances(self, run: Run) -> list[tuple[int, bool, int]]:
-        """Write everybody's cash, and the positions of accounts that are served.
+    def _write_positions(self, run: Run, logs: Places) -> None:
+        """Write what accounts that are served hold after these balances, which are not cash."""
+        words = len(self._hot.columns.words)
+        pairs, pair = np.unique(
+            run.topics[logs, 2] * words + run.topics[logs, 3], return_inverse=True
+        )
+        listed = [self._instrument(*divmod(each, words)) for each in pairs.tolist()]
+        instrument = np.array(listed, np.int64)[pair]
+        served = instrument != NONE
+        logs, instrument = logs[served], instrument[served]
+        owner = self._rows(run.topics[logs, 1])
+        # Two managers may list one instrument: of one account's, the last write stands.
+        last = _last(owner * (instrument.max(initial=0) + 1) + instrument)
+        cells = zip(owner[last].tolist(), instrument[last].tolist(), strict=True)
+        after = run.first.at(logs[last]).ints()
+        self._tables.portfolio.positions.set_many(dict(zip(cells, after, strict=True)))
 
-        Returns (index of the log, True, balance after) of cash.
-        """
-        moves: list[tuple[int, bool, int]] = []
-        cash: dict[str, int] = {}
-        held: dict[tuple[str, str, str], int] = {}
-        is_cash, several = self._cash, len(self._hot.managers) > 1
-        for at, account, manager, asset, after in zip(
-            run.at, *run.topics[1:], run.first, strict=True
-        ):
-            if asset in is_cash:
-                moves.append((at, True, after))
-                cash[account] = after
-            else:
-                key = (account, manager, asset)
-                if several:  # two of them may list one instrument: the last write stands last
-                    held.pop(key, None)
-                held[key] = after
-        self._tables.cash.set_many({self._row(account): after for account, after in cash.items()})
-        self._write_positions(held)
-        return moves
-
-    def _write_positions(self, held: dict[tuple[str, str, str], int]) -> None:
-        """Write what is held by the topics (account, manager, asset)."""
-        tables, hot, rows = self._tables, self._hot, self._rows
-        listed: dict[tuple[str, str], int | None] = {}
-        positions: dict[tuple[int, int], int] = {}
-        for (account, manager, asset), after in held.items():
-            key = (manager, asset)
-            if key not in listed:
-                its = hot.managers[manager]
-                served = its in tables.managers
-                listed[key] = tables.instrument(its, *hot.assets[asset]) if served else None
-            instrument = listed[key]
-            if instrument is not None:
-                row = rows.get(account)
-                positions[self._row(account) if row is None else row, instrument] = after
-        tables.portfolio.positions.set_many(positions)
-
-    def _write_totals(self, moves: list[tuple[int, bool, int]]) -> None:
-        """Move cash's totals as accounts leave them (False) and come back; see `fold_accounts`."""
-        if not moves:
+    def _write_totals(self, interest: Run, at: Places, after: Numbers) -> None:
+        """Move cash's totals as accounts leave them and come back; see `fold_accounts`."""
+        where = np.append(interest.at, at)
+        if not where.size:
             return
-        moves.sort()
+        order = np.argsort(where)
+        comes_back = (order >= len(interest.at)).tolist()
+        balances = interest.first.then(after).at(order).ints()
         cash = self._tables.config.cash
         row = self._tables.cash_state[cash]
         supply, borrow = row.supply, row.borrow
-        for _, back, balance in moves:
+        for back, balance in zip(comes_back, balances, strict=True):
             if balance > 0:
                 supply += balance if back else -balance
             else:
@@ -209,54 +193,83 @@ class Writing:
                 supply = 0
             if back and borrow < 0:
                 borrow = 0
-        accrued_at = 0 if moves[-1][1] and borrow <= 0 else self._now
+        accrued_at = 0 if comes_back[-1] and borrow <= 0 else self._now
         self._tables.cash_state.set(cash, with_totals(row, supply, borrow, accrued_at))
 
-    def _write_perps(self, runs: Sequence[Run]) -> None:
-        """Write marks, profit and funding of the accounts whose own perpetual it is."""
-        mark: Cells = {}
-        profit: Cells = {}
-        funding: Cells = {}
-        aggregated: Cells = {}
-        stored = self._tables.perp_funding
-        for _, topic, account, source, first, second in sorted(chain(*map(self._said, runs))):
-            row = self._own_row(account, source)
-            if row is None:
-                continue
-            if topic == SETTLED:
-                profit[row], mark[row] = first, second
-            elif topic == FUNDED:
-                before = funding[row] if row in funding else stored.get(row)
-                funding[row], aggregated[row] = before + first, second
-            else:
-                profit[row] = funding[row] = 0
+    def _write_perps(self, settled: Run, funded: Run, cleared: Run) -> None:
+        """Write marks, profit and funding of the accounts whose own perpetual it is.
+
+        Who is cleared holds neither profit nor funding, whatever stood there before.
+        """
         tables = self._tables
-        tables.perp_mark.set_many(mark)
-        tables.perp_pnl.set_many(profit)
+        settled, of_settled = self._owned(settled, self._named(settled))
+        funded, of_funded = self._owned(funded, funded.account.ints())
+        cleared, of_cleared = self._owned(cleared, self._named(cleared))
+        last = _last(of_settled)
+        tables.perp_mark.set_many(_cells(of_settled, settled.second, last))
+        owner, at = np.append(of_settled, of_cleared), np.append(settled.at, cleared.at)
+        order = np.argsort(at)
+        last = order[_last(owner[order])]
+        tables.perp_pnl.set_many(_cells(owner, settled.first.then(cleared.first), last))
+        closed = dict(zip(of_cleared.tolist(), cleared.at.tolist(), strict=True))
+        funding = dict.fromkeys(closed, 0)
+        logs = zip(of_funded.tolist(), funded.at.tolist(), funded.first.ints(), strict=True)
+        for row, place, paid in logs:
+            if place > closed.get(row, NONE):
+                before = funding[row] if row in funding else tables.perp_funding.get(row)
+                funding[row] = before + paid
         tables.perp_funding.set_many(funding)
-        tables.perp_aggregated.set_many(aggregated)
+        last = _last(of_funded)
+        tables.perp_aggregated.set_many(_cells(of_funded, funded.second, last))
 
-    def _said(self, run: Run) -> Iterable[tuple[int, str, AccountId, Address, int, int]]:
-        """Return (index of the log, topic, account, source, first, second) of a perpetual's."""
-        if not run.at:
-            return ()
-        accounts = run.account
-        if len(run.topics) > 1:
-            accounts = list(map(self._hot.accounts.__getitem__, run.topics[1]))
-        parts = (run.at, run.topics[0], accounts, run.sources, run.first, run.second)
-        return zip(*parts, strict=True)
+    def _named(self, run: Run) -> Iterable[AccountId]:
+        """Return the accounts that topics name."""
+        return map(self._hot.accounts.__getitem__, run.topics[:, 1].tolist())
 
-    def _row(self, topic: str) -> int:
-        """Return the row of the account that a topic names."""
-        row = self._rows.get(topic)
-        if row is None:
-            row = self._rows[topic] = self._tables.row(self._hot.accounts[topic])
-        return row
+    def _owned(self, run: Run, accounts: Iterable[AccountId]) -> tuple[Run, Places]:
+        """Return those of a perpetual's logs whose account has it as its own, and their rows."""
+        sources = map(self._hot.columns.addresses.__getitem__, run.sources.tolist())
+        rows = np.array([*map(self._own_row, accounts, sources)], np.int64)
+        own = np.flatnonzero(rows != NONE)
+        return run.some(own), rows[own]
 
-    def _own_row(self, account: AccountId, perp: Address) -> int | None:
-        """Return an account's row where this is its own perpetual."""
+    def _are_cash(self, assets: Places) -> Flags:
+        """Return which of the assets that topics name are cash."""
+        are = np.zeros(len(self._row), bool)
+        cash = self._tables.config.cash
+        are[[place for place, (asset, _) in self._hot.assets.items() if asset == cash]] = True
+        return are[assets]
+
+    def _instrument(self, manager: int, asset: int) -> int:
+        """Return the instrument that two topics mean, NONE where the manager is not served."""
+        its = self._hot.managers[manager]
+        if its not in self._tables.managers:
+            return NONE
+        return self._tables.instrument(its, *self._hot.assets[asset])
+
+    def _rows(self, accounts: Places) -> Places:
+        """Return the rows of the accounts that topics name."""
+        found = self._row[accounts]
+        for place in dict.fromkeys(accounts[found == NONE].tolist()):
+            self._row[place] = self._tables.row(self._hot.accounts[place])
+        return self._row[accounts]
+
+    def _own_row(self, account: AccountId, perp: Address) -> int:
+        """Return an account's row where this is its own perpetual, else NONE."""
         key = (account, perp)
         if key not in self._own:
             own = holds(self._tables, account, perp)
-            self._own[key] = self._tables.row(account) if own else None
+            self._own[key] = self._tables.row(account) if own else NONE
         return self._own[key]
+
+
+def _cells(rows: Places, values: Numbers, last: Places) -> Cells:
+    """Return what was written `last` to each row."""
+    return dict(zip(rows[last].tolist(), values.at(last).ints(), strict=True))
+
+
+def _last(keys: Places) -> Places:
+    """Return where each key stands for the last time."""
+    order = np.argsort(keys, kind="stable")
+    ends = np.append(np.diff(keys[order]) != 0, True)
+    return order[ends] if keys.size else order

@@ -1,4 +1,4 @@
-"""A long answer read in pieces says what the whole says, or is read as a whole."""
+"""A long answer read out of its bytes says what the whole says, or is read as a whole."""
 
 import json
 import random
@@ -10,6 +10,7 @@ import pytest
 from keeper.chain.link import frames, wire
 from keeper.chain.link.columns import LogRows
 from keeper.chain.link.frames import Notification, Reply, _frame, parse
+from keeper.chain.link.pattern import BlockRows
 from keeper.chain.link.pieces import carve
 from tests.world.hostile_frames import LOG, bent
 
@@ -37,7 +38,9 @@ def plainly(frame: frames.Frame) -> Any:
 
     def read(item: Reply | Notification) -> Any:
         result = item.result
-        if isinstance(result, list) and result and isinstance(result[0], dict):
+        if isinstance(result, BlockRows):
+            result = list(result)
+        elif isinstance(result, list) and result and isinstance(result[0], dict):
             try:
                 result = wire.logs("node", result)
             except wire.MalformedReply as error:
@@ -59,8 +62,26 @@ LONG = logs(160)
         {"result": LONG, "id": 7},
     ],
 )
-def test_a_long_answer_of_logs_is_read_in_pieces_and_is_the_same(message: Any) -> None:
+def test_a_long_answer_of_logs_is_read_out_of_the_bytes_and_is_the_same(message: Any) -> None:
     raw = compact(message)
+    found = [item.result for item in parse(raw).items if isinstance(item.result, BlockRows)]
+    assert len(found) == 1
+    assert plainly(parse(raw)) == plainly(_frame(raw))
+    assert plainly(parse(raw.decode())) == plainly(_frame(raw))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"blockHash": "0x" + "cd" * 32},
+        {"logIndex": "0x" + "0" * 20 + "7"},
+        {"another": "key"},
+    ],
+)
+def test_logs_that_are_not_written_alike_are_read_in_pieces_and_are_the_same(
+    change: dict[str, Any],
+) -> None:
+    raw = compact(reply([*LONG, {**LONG[0], **change}]))
     found = [item.result for item in parse(raw).items if isinstance(item.result, LogRows)]
     assert len(found) == 1
     assert plainly(parse(raw)) == plainly(_frame(raw))
@@ -92,7 +113,7 @@ def test_a_long_answer_of_logs_is_read_in_pieces_and_is_the_same(message: Any) -
     ],
 )
 def test_what_is_not_surely_the_same_is_read_as_a_whole(raw: bytes) -> None:
-    assert not any(isinstance(item.result, LogRows) for item in parse(raw).items)
+    assert not any(isinstance(item.result, BlockRows | LogRows) for item in parse(raw).items)
     assert parse(raw) == _frame(raw)
 
 
@@ -120,7 +141,7 @@ def test_bent_long_answers_are_read_as_the_whole_is() -> None:
         if chance.random() < 0.3:
             raw[chance.randrange(len(raw))] = chance.choice(b'{}[]",:0aZ\\')
         read, expected = parse(bytes(raw)), _frame(bytes(raw))
-        carved = any(isinstance(item.result, LogRows) for item in read.items)
+        carved = any(isinstance(item.result, BlockRows | LogRows) for item in read.items)
         pieces += carved
         whole += not carved
         assert plainly(read) == plainly(expected)
