@@ -1,8 +1,9 @@
 """Asking about figures at one block: of one endpoint, and of another where the two of us differ.
 
-What nobody answers is not known: neither agreement nor drift. A difference that a second endpoint
-contradicts is the first one's, and told; one that nobody contradicts stands, also where there is
-only one endpoint to ask. Must not know whose figures they are.
+What nobody answers is not known: neither agreement nor drift. A difference must be said twice: an
+endpoint that takes it back is told of. One that a second endpoint contradicts is the first one's,
+and told; one that nobody contradicts stands, also where there is only one endpoint to ask. Must not
+know whose figures they are.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from keeper.domain.effects import Notice
 from keeper.domain.errors import EndpointError
 from keeper.domain.units import Hash
 from keeper.ports import CallFailed, ChainReader
-from keeper.protocols.derive.audit import Difference, Question
+from keeper.protocols.derive.views.audit import Difference, Question
 
 
 WITNESSES_MAX: Final = 3
@@ -37,7 +38,7 @@ class Block(NamedTuple):
 
 
 class Inquiry:
-    """Whom to ask; `disputed` counts differences that another endpoint contradicted."""
+    """Whom to ask; `disputed` counts differences that an endpoint contradicted, or took back."""
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class Inquiry:
             if not left:
                 break
             hearing = _Hearing(witness, block, self._call_gas, self._tell)
-            heard = await hearing.ask([questions[place] for place in left])
+            heard = await self._insist(hearing, [questions[place] for place in left])
             for place, differences in zip(left, heard, strict=True):
                 if differences is None:
                     continue
@@ -69,6 +70,30 @@ class Inquiry:
                 if before is None or not differences:
                     found[place], said[place] = differences, witness.name
         return found
+
+    async def _insist(self, hearing: "_Hearing", questions: list[Question]) -> list[Found]:
+        """Return what an endpoint says, asked once more where it says otherwise than we.
+
+        A node that takes in a block while it answers may have looked at that one: anvil does.
+        """
+        heard = await hearing.ask(questions)
+        apart = [place for place, differences in enumerate(heard) if differences]
+        again = await hearing.ask([questions[place] for place in apart]) if apart else []
+        taken_back = []
+        for place, differences in zip(apart, again, strict=True):
+            if differences == []:
+                taken_back += heard[place] or []
+            if differences is not None:
+                heard[place] = differences
+        if taken_back:
+            self.disputed += len(taken_back)
+            fields = (
+                ("endpoint", hearing.witness),
+                ("differences", len(taken_back)),
+                ("difference", str(taken_back[0])),
+            )
+            self._tell(Notice("audit_retracted", "warning", fields))
+        return heard
 
     def _dispute(self, one: str, other: str, difference: Difference) -> None:
         """Tell of an endpoint that said otherwise than we and another one."""
@@ -92,6 +117,11 @@ class _Hearing:
         self._call_gas = call_gas
         self._tell = tell
         self._failures_left = FAILURES_MAX
+
+    @property
+    def witness(self) -> str:
+        """Return the endpoint's name."""
+        return self._witness.name
 
     async def ask(self, questions: list[Question]) -> list[Found]:
         """Return what the answers differ in; a question the endpoint cannot take stands alone."""

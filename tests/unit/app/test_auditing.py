@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -168,6 +169,29 @@ async def test_a_lying_endpoint_stops_nothing_where_another_denies_it() -> None:
         assert world.inquiry.disputed == 1
         disputed = next(dict(n.fields) for n in world.told if n.kind == "audit_disputed")
         assert (disputed["endpoint"], disputed["contradicted_by"]) == ("endpoint0", "endpoint1")
+
+
+async def test_what_an_endpoint_takes_back_when_it_is_asked_again_stops_nothing() -> None:
+    """A node that took in a block while it answered has looked at that one."""
+    async with World(deployed) as world:
+        endpoint = world.endpoints[0]
+        cash, row = endpoint.truth.tables.cash, endpoint.truth.tables.row(12)
+        before, answer = cash.get(row), endpoint.call_many
+
+        async def of_the_next_block(*asked: Any) -> Any:
+            cash.set(row, 7 * WAD)
+            try:
+                return await answer(*asked)
+            finally:
+                cash.set(row, before)
+                endpoint.call_many = answer  # type: ignore[method-assign]
+
+        endpoint.call_many = of_the_next_block  # type: ignore[method-assign]
+        (audited,) = await world.mine()
+        assert audited.drift == ""
+        assert world.core.machine.gates.doubted("derive") is None
+        assert world.inquiry.disputed >= 1
+        assert [n.kind for n in world.told if n.kind.startswith("audit")] == ["audit_retracted"]
 
 
 async def test_drift_that_both_endpoints_see_stops() -> None:
