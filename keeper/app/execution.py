@@ -9,6 +9,7 @@ from keeper.app.links import Links
 from keeper.chain.keys.signer import Signer
 from keeper.chain.ledger.store import Ledger
 from keeper.chain.routes.book import RouteBook
+from keeper.chain.routes.routing import PublicRoute
 from keeper.chain.routes.settings import load_identity, open_book
 from keeper.chain.sending.follower import Report
 from keeper.chain.sending.lanes import LaneParameters
@@ -71,13 +72,17 @@ def parameters_of(config: Config, signers: Sequence[Signer]) -> ExecutionParamet
         for signer, lane in zip(signers, config.lanes, strict=True)
     ]
     return ExecutionParameters(
+        catch_up_ms_max=config.chain.call_deadline_ms,
         head_age_ms_max=config.chain.stall_blocks * config.chain.block_time_ms,
         lanes=LaneParameters(own=tuple(own)),
         fees=config.fees,
         preflight=config.preflight,
         preemption=config.preemption,
         breakers=config.breakers,
-        follow=FollowParameters(final_blocks=config.chain.finality_blocks),
+        follow=FollowParameters(
+            final_blocks=config.chain.finality_blocks,
+            deadline_ms_max=config.chain.call_deadline_ms,
+        ),
     )
 
 
@@ -85,4 +90,6 @@ async def _routes(config: Config, links: Links, stack: AsyncExitStack, report: R
     file = config.chain.relay_key_file
     identity = load_identity(file) if file is not None else None
     policy = config.route_policy
-    return await open_book(links.send, config.routes, identity, policy, stack, report)
+    deadline_s = config.chain.call_deadline_ms / 1_000
+    public = [PublicRoute(node, deadline_s) for node in links.send]
+    return await open_book(public, config.routes, identity, policy, stack, report)

@@ -10,7 +10,6 @@ from typing import ClassVar, Final, Literal
 
 from keeper.chain.keys.secret_files import read_secret
 from keeper.chain.link.http import RpcHttp
-from keeper.chain.link.transport import Rpc
 from keeper.chain.routes.book import RouteBook, RoutePolicy
 from keeper.chain.routes.nodes import MevBlockerRoute, SequencerRoute
 from keeper.chain.routes.relay import (
@@ -20,7 +19,7 @@ from keeper.chain.routes.relay import (
     RelayClient,
     RelayIdentity,
 )
-from keeper.chain.routes.routing import PublicRoute, Route
+from keeper.chain.routes.routing import Route
 from keeper.domain.errors import ConfigError, KeeperError, KeyFileError
 
 
@@ -60,7 +59,7 @@ def load_identity(reference: str) -> RelayIdentity:
 
 
 async def open_book(
-    nodes: Sequence[Rpc],
+    nodes: Sequence[Route],
     settings: Sequence[RouteSettings],
     identity: RelayIdentity | None,
     policy: RoutePolicy,
@@ -69,13 +68,13 @@ async def open_book(
 ) -> RouteBook:
     """Return all routes, their connections open until the stack ends; raises ConfigError.
 
-    A sequencer hides nothing and stands with the public nodes: it is asked at once, too. `report`
-    is told of routes that only an operator can mend.
+    `nodes` are the public ones of `[chain]`. A sequencer hides nothing and stands with them: it is
+    asked at once, too. `report` is told of routes that only an operator can mend.
     """
     names = [*(node.name for node in nodes), *(each.name for each in settings)]
     if len(set(names)) != len(names):
         raise ConfigError("routes", names, "give each route a name of its own")
-    public: list[Route] = [PublicRoute(node) for node in nodes]
+    public = list(nodes)
     private: list[Route] = []
     for each in settings:
         route = await _open(each, identity, stack)

@@ -6,6 +6,7 @@ import pytest
 
 from keeper.chain.routes.book import RoutePolicy
 from keeper.chain.routes.relay import RelayIdentity
+from keeper.chain.routes.routing import PublicRoute
 from keeper.chain.routes.settings import RouteSettings, load_identity, open_book
 from keeper.domain.errors import ConfigError, KeyFileError
 from tests.unit.chain.fake_node import FakeNode
@@ -23,7 +24,7 @@ ALL = tuple(
 async def test_each_kind_is_opened_and_stands_on_its_side() -> None:
     node = FakeNode()
     async with AsyncExitStack() as stack:
-        book = await open_book([node], ALL, IDENTITY, RoutePolicy(), stack)
+        book = await open_book([PublicRoute(node)], ALL, IDENTITY, RoutePolicy(), stack)
         book.see(10)
         private = {route.name for route in book.choose(attempt())}
         assert private == {"private_transaction", "bundle", "mev_blocker"}
@@ -44,7 +45,7 @@ async def test_each_kind_is_opened_and_stands_on_its_side() -> None:
 async def test_a_configuration_that_cannot_work_is_refused(settings, identity, policy) -> None:
     async with AsyncExitStack() as stack:
         with pytest.raises(ConfigError) as caught:
-            await open_book([FakeNode()], settings, identity, policy, stack)
+            await open_book([PublicRoute(FakeNode())], settings, identity, policy, stack)
     assert "secret-token" not in str(caught.value)
 
 
