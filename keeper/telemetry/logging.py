@@ -57,13 +57,16 @@ class Lines:
         self._processors = _processors(colours=stream.isatty())
 
     def observe(self, entry: Entry, effects: Effects, timing: Timing) -> None:
-        """Write a line for every assessment, command, outcome and notice of an entry."""
-        for assessment in effects.assessments:
-            self._line("info", "block", _block(assessment, entry, effects, timing))
+        """Write a line for every command, outcome, notice and assessment of an entry.
+
+        The block's own line is the last: who has read it has read all that was said of the block.
+        """
         for word, values in self._trail.observe(entry, effects, timing):
             self._line("info", word, values)
         for notice in (*effects.notices, *self._ages.look(effects.assessments)):
             self.tell(notice, seq=entry.seq)
+        for assessment in effects.assessments:
+            self._line("info", "block", _block(assessment, entry, effects, timing))
 
     def tell(self, notice: Notice, **context: int) -> None:
         """Write a notice as a line: its kind is the event, its fields are the fields."""

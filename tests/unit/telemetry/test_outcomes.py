@@ -22,7 +22,7 @@ from keeper.domain.events import (
 )
 from keeper.liquidation import executor
 from keeper.ports import Timing
-from keeper.protocols.derive import calls
+from keeper.protocols.derive.actions import calls
 from keeper.runtime.clock import SystemClock
 from keeper.telemetry.logging import Lines
 from keeper.telemetry.metrics import Metrics
