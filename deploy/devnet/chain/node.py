@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import platform
+import secrets
 import shutil
 import signal
 import socket
@@ -17,7 +18,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from deploy.devnet.chain.artifacts import NODE_MODULES
@@ -25,7 +25,9 @@ from deploy.devnet.chain.rpc import Call, Rpc
 
 
 HOST = "127.0.0.1"
-START_TIMEOUT_S = 30.0
+PORTS = range(20_000, 32_000)
+PORTS_TRIED = 100
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 START_ATTEMPTS = 3
 
@@ -94,7 +96,7 @@ class Node:
         picked = self.port == 0
         for attempt in range(START_ATTEMPTS):
             # Somebody else's node on the port would answer in ours' place.
-            self.port = _free_port(0 if picked else self.port)
+            self.port = free_port() if picked else _held_port(self.port)
             self._launch(binary)
             if self._answers():
                 return self
@@ -142,12 +144,7 @@ class Node:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _launch(self, binary: Path) -> None:
@@ -250,8 +247,23 @@ def _kill_all() -> None:
         node.kill()
 
 
-def _free_port(wanted: int) -> int:
-    """`wanted` if nobody listens there, or any free port for zero. Raises NodeError if taken."""
+def free_port() -> int:
+    """Return a port that nobody listens on now, to be bound a moment later.
+
+    Not one of those that the system gives to connections: any of them might be given that one in
+    between, or while who listens there is away for a moment.
+    """
+    for _ in range(PORTS_TRIED):
+        port = PORTS[secrets.randbelow(len(PORTS))]
+        try:
+            return _held_port(port)
+        except NodeError:
+            continue
+    raise NodeError(f"no free port in {PORTS_TRIED} attempts")
+
+
+def _held_port(wanted: int) -> int:
+    """Return `wanted` if nobody listens there. Raises NodeError if taken."""
     with socket.socket() as probe:
         # As the node binds it: a port that was only just given up is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -259,4 +271,4 @@ def _free_port(wanted: int) -> int:
             probe.bind((HOST, wanted))
         except OSError as taken:
             raise NodeError(f"port {wanted} is taken by another process: {taken}") from taken
-        return int(probe.getsockname()[1])
+        return wanted

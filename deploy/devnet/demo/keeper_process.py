@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -27,7 +26,11 @@ REPLAY_TIMEOUT_S = 300.0
 ACTIVATE_TIMEOUT_S = 120.0
 DRY_RUN_BLOCKS = 2
 ASK_TIMEOUT_S = 3.0
+LOOK_EVERY_S = 0.02
 LAST_WORDS = 3_000
+TOLD = ("command_sent", "command_refused")  # how a command's first leg ends
+ENDED = ("transaction_included", "transaction_reverted", "transaction_dropped")
+RENEWS = ("look_anew", "new_snapshot_needed")
 
 # (metric, its labels in order of name) → value
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -61,12 +64,7 @@ class KeeperProcess:
         self._guard = _guard_of(self._process.pid)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
@@ -107,6 +105,41 @@ class KeeperProcess:
             for sample in family.samples
         }
 
+    def wait_settled(self, number: int, timeout_s: float) -> None:
+        """Wait until the keeper is done with a block; raises KeeperFailed.
+
+        All that was decided on it is sent or refused, and what was sent before has its outcome.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not self._settled(number):
+            self.expect_alive()
+            if time.monotonic() > deadline:
+                raise KeeperFailed(f"block {number} is not settled:\n{self.last_words()}")
+            time.sleep(LOOK_EVERY_S)
+
+    def _settled(self, number: int) -> bool:
+        decided = renewing = False
+        asked, told = 0, set[int]()
+        sent, due = set[int](), set[int]()  # without an outcome; those that this block must have
+        for line in self.lines():
+            word, command = line["event"], int(line.get("command_id", 0))
+            if word == "block":
+                asked += line["commands"]
+                if line["number"] >= number:
+                    decided, due = True, set(sent)
+            elif word in TOLD:
+                told.add(command)
+                sent |= {command} if word == "command_sent" else set()
+            elif word in ENDED:
+                sent.discard(command)
+                due.discard(command)
+            elif word in RENEWS:
+                renewing = True
+            elif word == "snapshot_taken":  # what was decided before is not repeated
+                renewing, asked, told = False, 0, set()
+                decided |= line["number"] >= number
+        return decided and not renewing and not due and len(told) >= asked
+
     def stop(self) -> int:
         """Send SIGTERM and return the exit code. Raises KeeperFailed when it does not end."""
         assert self._process is not None, "a keeper that was never started"
@@ -120,9 +153,9 @@ class KeeperProcess:
         return code
 
     def lines(self) -> Iterator[dict[str, Any]]:
-        """Yield every log line so far that is JSON."""
-        for text in self.log.read_text(errors="replace").splitlines():
-            if text.startswith("{"):
+        """Yield every log line so far that is JSON; the last may still be on its way."""
+        for text in self.log.read_text(errors="replace").splitlines(keepends=True):
+            if text.startswith("{") and text.endswith("\n"):
                 yield json.loads(text)
 
     def last_words(self) -> str:

@@ -26,7 +26,8 @@ from deploy.devnet.venue.scene import Scene
 
 
 OUT = ROOT / "build"  # demo.json, and all else under demo/
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 120.0
+HOLD_TIMEOUT_S = 120.0
 # Chain seconds are short before the market's start: an idle block costs one of them.
 IDLE_PACE_S = 0.6
 # After the last block: time for the last decision, and for nothing to be under way any more.
@@ -63,19 +64,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def perform(
-    scene: Scene, folder: Path, pace_s: float, show: Show, *, through_helper: bool = True
+    scene: Scene,
+    folder: Path,
+    pace_s: float,
+    show: Show,
+    *,
+    through_helper: bool = True,
+    held: bool = False,
 ) -> Evidence:
-    """Play a scene with a keeper beside it and return the evidence."""
+    """Play a scene with a keeper beside it and return the evidence.
+
+    `held`: by no clock, each block waits until the keeper is done with the one before. What then
+    comes late is not the machine's doing.
+    """
     show.tell(
         f"seed {scene.seed}: {scene.accounts} accounts, {scene.blocks} blocks, {pace_s:g} s a block"
     )
-    with set_stage(scene, folder, pace_s, through_helper=through_helper) as stage:
+    with set_stage(scene, folder, pace_s, through_helper=through_helper, held=held) as stage:
         show.tell(f"the venue stands at {stage.driver.node.url}; keeper config: {stage.config}")
-        run = play(stage, pace_s, show)
+        run = play(stage, pace_s, show, held=held)
         return gather(stage, run, pace_s, show.tell)
 
 
-def play(stage: Stage, pace_s: float, show: Show) -> Run:
+def play(stage: Stage, pace_s: float, show: Show, *, held: bool) -> Run:
     """Start the keeper, play the market block by block, stop the keeper."""
     driver = stage.driver
     log = stage.folder / "keeper.log"
@@ -92,7 +103,10 @@ def play(stage: Stage, pace_s: float, show: Show) -> Run:
             moment = driver.step()
             keeper.expect_alive()
             show.show(_row(stage, moment, samples))
-            time.sleep(max(0.0, due - time.monotonic()))
+            if held:
+                keeper.wait_settled(driver.head, HOLD_TIMEOUT_S)
+            else:
+                time.sleep(max(0.0, due - time.monotonic()))
         time.sleep(SETTLE_S)
         samples = keeper.metrics()
         show.show(_row(stage, driver.moments[-1], samples))

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.devnet.chain.node import HOST, Node, NodeOptions
+from deploy.devnet.chain.node import HOST, Node, NodeOptions, free_port
 from deploy.devnet.demo.lanes import Lane, make_lanes, open_bidders
 from deploy.devnet.venue.deployment import keeper_config
 from deploy.devnet.venue.driver import Driver
@@ -27,6 +26,7 @@ LANES = 8
 IN_FLIGHT_MAX = 16
 # Slices bought in a crash go on falling: they are taken over with half as much cash again as asked.
 CASH_HEADROOM = 0.5
+HELD_DEADLINE_MS = 60_000
 # Gas is cheap on the venue's chain: a bid of a hundred dollars is worth its gas.
 TIP_MAX_WEI = 100_000_000
 # A few times what a run of 300 accounts takes: a keeper gone mad would be stopped within minutes.
@@ -65,11 +65,12 @@ class Stage:
 
 @contextmanager
 def set_stage(
-    scene: Scene, folder: Path, pace_s: float, *, through_helper: bool = True
+    scene: Scene, folder: Path, pace_s: float, *, through_helper: bool = True, held: bool = False
 ) -> Iterator[Stage]:
     """Bring up node, venue, accounts and lanes, and take the node down again on leaving.
 
-    What an earlier run left under `folder` is removed first.
+    What an earlier run left under `folder` is removed first. `held`: for a market that waits for
+    the keeper, whose answers may then take the time they take.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -84,7 +85,11 @@ def set_stage(
         driver.catch_up()
         config, port = folder / "config.toml", free_port()
         stage = Stage(driver, lanes, treasury, bidders, folder, config, port)
-        config.write_text(toml(document(stage, pace_s, through_helper=through_helper)))
+        tables = document(stage, pace_s, through_helper=through_helper)
+        if held:
+            tables["chain"]["call_deadline_ms"] = HELD_DEADLINE_MS
+            tables["preflight"] = {"deadline_ms_max": HELD_DEADLINE_MS}
+        config.write_text(toml(tables))
         yield stage
 
 
@@ -139,13 +144,6 @@ def toml(tables: dict[str, Any]) -> str:
             # JSON's strings, numbers, switches and lists are TOML's too.
             lines += [head, *(f"{key} = {json.dumps(value)}" for key, value in row.items()), ""]
     return "\n".join(lines)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def addresses(lanes: Sequence[Lane]) -> list[str]:

@@ -98,9 +98,12 @@ def deploy_venue(
 ) -> Venue:
     """Deploy and wire a venue in about a second. Raises TransactionFailed, ArtifactError, OSError.
 
-    `owner` is an unlocked account of the node, by default its first.
+    `owner` is an unlocked account of the node, by default its first. The node's clock stands still
+    from here on: a block that is given no second has its parent's. However slow the machine, it
+    never gets ahead of a market that says the second of each of its blocks.
     """
     chosen = parameters if parameters is not None else VenueParameters()
+    node.call("anvil_setBlockTimestampInterval", 0)
     start_block = int(node.call("eth_blockNumber"), 16)
     sender = Sender(node.rpc, owner if owner is not None else node.call("eth_accounts")[0])
     core = deploy_core(sender, chosen)
