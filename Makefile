@@ -37,8 +37,8 @@ $(DEVNET)/node_modules/.ready: $(DEVNET)/package-lock.json $(DEVNET)/package.jso
 	@touch $@
 
 # The compiled margin kernel's disk cache is filled once, here, and not in a keeper's first block.
-$(VENV)/.warm: $(VENV)/.ready $(wildcard keeper/margin/kernel*.py)
-	$(BIN)/python -m keeper.margin.kernel_warm
+$(VENV)/.warm: $(VENV)/.ready $(wildcard keeper/margin/kernel/*.py)
+	$(BIN)/python -m keeper.margin.kernel.warm
 	@touch $@
 
 setup: $(VENV)/.ready $(VENV)/.warm $(DEVNET)/node_modules/.ready ## Install Python and Node packages, locked

@@ -18,10 +18,10 @@ from keeper.liquidation import executor
 from keeper.liquidation.priority import ORDERS
 from keeper.liquidation.strategy import Strategy
 from keeper.machine import Machine, MachineParameters
-from keeper.margin.kernel import compiled
+from keeper.margin.kernel.front import compiled
 from keeper.portfolio.image import Image, fill
 from keeper.portfolio.state import Portfolio
-from keeper.protocols.derive import calls
+from keeper.protocols.derive.actions import calls
 from keeper.protocols.derive.derive import Derive
 
 

@@ -27,7 +27,7 @@ from keeper.chain.link.skew import check_skew
 from keeper.config import Config, config_digest
 from keeper.domain.effects import Notice
 from keeper.domain.events import RulesObserved, Started
-from keeper.margin.kernel_warm import warm
+from keeper.margin.kernel.warm import warm
 from keeper.ports import Clock
 from keeper.runtime.clock import SystemClock, Ticker
 from keeper.runtime.engine import Engine

@@ -19,8 +19,8 @@ from keeper.config import Config
 from keeper.config.endpoints import read_endpoint
 from keeper.domain.errors import ConfigError, StorageError
 from keeper.domain.units import AccountId
-from keeper.protocols.derive.change import Written, change
 from keeper.protocols.derive.derive import Derive
+from keeper.protocols.derive.margins.change import Written, change
 from keeper.protocols.derive.snapshot import take
 from keeper.runtime.clock import SystemClock
 

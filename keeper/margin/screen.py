@@ -16,8 +16,8 @@ from typing import Any, Final, Protocol, runtime_checkable
 import numpy as np
 
 from keeper.margin.book import Book, Flags, Floats, Market, Result
-from keeper.margin.kernel import compiled, share
-from keeper.margin.kernel_shapes import Lower, Now, Then
+from keeper.margin.kernel.front import compiled, share
+from keeper.margin.kernel.shapes import Lower, Now, Then
 from keeper.margin.netting import Places
 from keeper.margin.screen_rows import differing, gross_fall, rows_at, same_listing, take
 

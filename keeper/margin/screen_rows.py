@@ -7,8 +7,8 @@ methods.
 import numpy as np
 
 from keeper.margin.book import Book, Flags, Floats, Ints, Market
-from keeper.margin.kernel import THREADS, compiled, rows_of, share
-from keeper.margin.kernel_shapes import Asked, Found
+from keeper.margin.kernel.front import THREADS, compiled, rows_of, share
+from keeper.margin.kernel.shapes import Asked, Found
 from keeper.margin.netting import Places, sums
 
 

@@ -24,8 +24,8 @@ from keeper.domain.events import BlockSealed, ChainRewound, Entry, RulesObserved
 from keeper.domain.units import NS_PER_S, Hash
 from keeper.machine import compute
 from keeper.ports import Clock, Post
-from keeper.protocols.derive.audit import Question, count_question, question
 from keeper.protocols.derive.derive import Derive
+from keeper.protocols.derive.views.audit import Question, count_question, question
 from keeper.telemetry.metrics import Metrics
 
 

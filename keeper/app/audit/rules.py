@@ -15,16 +15,16 @@ from keeper.domain.errors import ChainMismatch, EndpointError, KeeperError
 from keeper.domain.events import RulesObserved
 from keeper.domain.units import Address, Hash
 from keeper.ports import CallFailed, RulesReader
-from keeper.protocols.derive.authority import role
-from keeper.protocols.derive.authority_standing import (
+from keeper.protocols.derive.derive import Derive
+from keeper.protocols.derive.logs.authority import role
+from keeper.protocols.derive.views.authority_standing import (
     SLOTS,
     heartbeat_asks,
     heartbeat_changes,
     standing,
     standing_asks,
 )
-from keeper.protocols.derive.derive import Derive
-from keeper.protocols.derive.survey import Answer, Ask
+from keeper.protocols.derive.views.survey import Answer, Ask
 
 
 CONTRACTS_AT_ONCE = 4

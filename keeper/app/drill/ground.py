@@ -17,7 +17,7 @@ from keeper.domain.errors import ConfigError, EndpointError
 from keeper.domain.units import AccountId, Address, to_wad
 from keeper.liquidation.executor import IS_LANE, OWNER, SET_LANE
 from keeper.ports import ChainReader
-from keeper.protocols.derive.rehearsal import (
+from keeper.protocols.derive.actions.rehearsal import (
     hand_over,
     manager_of,
     owner_of,

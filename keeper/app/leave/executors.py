@@ -13,7 +13,7 @@ from keeper.config import Config
 from keeper.domain.units import Address, Hash
 from keeper.liquidation.executor import IS_LANE, IS_PERMITTED, OWNER, PAUSED, PERMISSION_OF
 from keeper.ports import CallFailed, ChainReader
-from keeper.protocols.derive.calls import ADVANCED_BID, BID
+from keeper.protocols.derive.actions.calls import ADVANCED_BID, BID
 
 
 WORD: Final = 64  # hex digits

@@ -21,8 +21,8 @@ from keeper.domain.events import BlockSealed, Entry, Event, StateAudited
 from keeper.domain.units import Hash
 from keeper.portfolio.image import Cut, Label, cut
 from keeper.ports import ChainReader, Header
-from keeper.protocols.derive.agreement import Standing
 from keeper.protocols.derive.snapshot import compare
+from keeper.protocols.derive.views.agreement import Standing
 from keeper.protocols.derive.wiring import DeriveConfig
 from keeper.runtime.supervisor import Ended
 from keeper.telemetry.health import Health

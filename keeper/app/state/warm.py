@@ -14,9 +14,9 @@ from keeper.config import Config
 from keeper.domain.effects import Notice
 from keeper.domain.errors import EndpointError, StateMismatch, StateRefused
 from keeper.ports import ChainReader, Header
-from keeper.protocols.derive.agreement import Standing, chosen, standing
 from keeper.protocols.derive.derive import Derive
 from keeper.protocols.derive.snapshot import compare
+from keeper.protocols.derive.views.agreement import Standing, chosen, standing
 from keeper.telemetry.logging import Lines
 
 

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from keeper.margin.book import Book, Floats, Ints, Kind, Market, Result
-from keeper.margin.kernel import THREADS, compiled
+from keeper.margin.kernel.front import THREADS, compiled
 from keeper.margin.methods.pmrm2_cells import Cells, cells_of
 from keeper.margin.methods.pmrm2_compiled import require_compiled
 from keeper.margin.methods.pmrm2_exposure import Exposure, Terms, exposures, terms_of

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 
 from keeper.margin.book import Book, Flags, Floats, Kind, Market
-from keeper.margin.kernel import blank, compiled, rows_of, share
-from keeper.margin.kernel_shapes import Dated, Plan, Side, View
+from keeper.margin.kernel.front import blank, compiled, rows_of, share
+from keeper.margin.kernel.shapes import Dated, Plan, Side, View
 from keeper.margin.methods.pmrm2_compiled import ranks_of, shocks_of
 from keeper.margin.methods.pmrm2_exposure import readable, terms_of
 from keeper.margin.methods.pmrm2_ladder import price_ladder
@@ -73,7 +73,7 @@ class Cells:
         return share(loop, count, (self.plan, side, dated, column, width, out), 1)
 
     def _side(self, spot: Market, table: Floats, carried: Floats) -> Side:
-        """Return what the volatilities of one spot share; sums as `kernel_accounts` takes them."""
+        """Return what the volatilities of one spot share; sums as `kernel.accounts` takes them."""
         parameters, perp, n = self.parameters, self.perp, self.book.accounts
         terms, other, row = terms_of(parameters, spot), parameters.other, parameters.underlying
         level, bases = float(spot.spot[row]), self.bases

@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 
 from keeper.margin.book import Book, Flags, Indices, Kind, Listing, Market, Result
-from keeper.margin.kernel import aligned, blank, compiled, rows_of, share, width_of
-from keeper.margin.kernel_shapes import Dated, Levels, Outcome, Shocks, Units
+from keeper.margin.kernel.front import aligned, blank, compiled, rows_of, share, width_of
+from keeper.margin.kernel.shapes import Dated, Levels, Outcome, Shocks, Units
 from keeper.margin.methods.pmrm2_exposure import Terms, readable
 from keeper.margin.methods.pmrm2_ladder import PriceLadder
 from keeper.margin.methods.pmrm2_parameters import Pmrm2Parameters, VolShock

@@ -30,8 +30,8 @@ from typing import Final
 import numpy as np
 
 from keeper.margin.book import Floats, Indices, Kind, Market
-from keeper.margin.kernel import compiled, share
-from keeper.margin.kernel_shapes import Bytes, Factors, Steps, Tables
+from keeper.margin.kernel.front import compiled, share
+from keeper.margin.kernel.shapes import Bytes, Factors, Steps, Tables
 from keeper.margin.methods.pmrm2_exposure import Terms, readable
 from keeper.margin.methods.pmrm2_ladder import DOWN, MARK, UP, PriceLadder
 from keeper.margin.methods.pmrm2_parameters import Pmrm2Parameters, VolShock

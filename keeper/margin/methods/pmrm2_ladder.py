@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from keeper.margin.book import Book, Flags, Floats, Kind, Market
-from keeper.margin.kernel_pricing import Pricing, price_table
+from keeper.margin.kernel.pricing import Pricing, price_table
 from keeper.margin.methods.pmrm2_parameters import (
     MarginFactors,
     Pmrm2Parameters,

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from keeper.margin.book import Market
-from keeper.margin.kernel import aligned
+from keeper.margin.kernel.front import aligned
 from keeper.margin.methods.pmrm2_exposure import Terms
 from keeper.margin.methods.pmrm2_ladder import PriceLadder, price_ladder
 from keeper.margin.methods.pmrm2_parameters import Pmrm2Parameters

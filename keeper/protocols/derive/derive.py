@@ -24,19 +24,25 @@ from keeper.liquidation.strategy import Bidder, Opportunity, Proposal, Service
 from keeper.margin.book import Ints
 from keeper.market.opinions import Opinions
 from keeper.portfolio.state import Portfolio
-from keeper.protocols.derive import calls
-from keeper.protocols.derive.accrual import Accrual
-from keeper.protocols.derive.ahead import Bundle, SignedData
-from keeper.protocols.derive.bundling import bringing
-from keeper.protocols.derive.decode import decode
-from keeper.protocols.derive.doubts import Judge, halted, quote_ages, quote_states, suspicion
-from keeper.protocols.derive.executing import through_executor
-from keeper.protocols.derive.fold import Fold, watch_addresses
-from keeper.protocols.derive.fold_hot import fold_logs
-from keeper.protocols.derive.leading import Leading, lead
-from keeper.protocols.derive.model import Model, Scene, Served
-from keeper.protocols.derive.opportunities import Outlook, opportunities
-from keeper.protocols.derive.pushing import Pusher
+from keeper.protocols.derive.actions import calls
+from keeper.protocols.derive.actions.executing import through_executor
+from keeper.protocols.derive.actions.opportunities import Outlook, opportunities
+from keeper.protocols.derive.logs.decode import decode
+from keeper.protocols.derive.logs.fold import Fold, watch_addresses
+from keeper.protocols.derive.logs.fold_hot import fold_logs
+from keeper.protocols.derive.margins.accrual import Accrual
+from keeper.protocols.derive.margins.doubts import (
+    Judge,
+    halted,
+    quote_ages,
+    quote_states,
+    suspicion,
+)
+from keeper.protocols.derive.margins.model import Model, Scene, Served
+from keeper.protocols.derive.signed.ahead import Bundle, SignedData
+from keeper.protocols.derive.signed.bundling import bringing
+from keeper.protocols.derive.signed.leading import Leading, lead
+from keeper.protocols.derive.signed.pushing import Pusher
 from keeper.protocols.derive.tables import DeriveTables, ManagerRow
 from keeper.protocols.derive.wiring import DeriveConfig
 from keeper.venue import Encoded, Heard, Margined, Push, PushRefused, VenueBook

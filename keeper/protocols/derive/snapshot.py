@@ -16,17 +16,17 @@ from keeper.domain.units import AccountId, Address
 from keeper.portfolio.state import Portfolio
 from keeper.ports import CallFailed, ChainReader, Clock, Header
 from keeper.protocols.derive.abi import TOPIC, call
-from keeper.protocols.derive.agreement import Standing, disagreements, standing
-from keeper.protocols.derive.bundle import NOBODY, bundle, unbundle
-from keeper.protocols.derive.decode import decode
-from keeper.protocols.derive.events import CollateralFeedSet, CollateralSet
-from keeper.protocols.derive.fold import Fold
-from keeper.protocols.derive.fold_rules import libs
+from keeper.protocols.derive.logs.decode import decode
+from keeper.protocols.derive.logs.events import CollateralFeedSet, CollateralSet
+from keeper.protocols.derive.logs.fold import Fold
+from keeper.protocols.derive.logs.fold_rules import libs
 from keeper.protocols.derive.record import dump
-from keeper.protocols.derive.survey import Ask, Survey, contracts, lib_rows, read
-from keeper.protocols.derive.survey_accounts import accounts, collaterals
-from keeper.protocols.derive.survey_feeds import feeds, settled
 from keeper.protocols.derive.tables import FORWARD, RATE, SPOT, VOL, DeriveTables
+from keeper.protocols.derive.views.agreement import Standing, disagreements, standing
+from keeper.protocols.derive.views.bundle import NOBODY, bundle, unbundle
+from keeper.protocols.derive.views.survey import Ask, Survey, contracts, lib_rows, read
+from keeper.protocols.derive.views.survey_accounts import accounts, collaterals
+from keeper.protocols.derive.views.survey_feeds import feeds, settled
 from keeper.protocols.derive.wiring import DeriveConfig
 
 

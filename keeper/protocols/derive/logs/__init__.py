@@ -1,0 +1,1 @@
+"""What the venue's logs mean, and the tables they leave behind."""

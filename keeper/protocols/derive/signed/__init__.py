@@ -1,0 +1,1 @@
+"""Signed feed data: opened, kept, decided on, brought along, pushed."""

@@ -1,0 +1,1 @@
+"""What the venue's views say of its state, and how that is held against ours."""
