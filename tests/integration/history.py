@@ -9,12 +9,12 @@ from keeper.chain.link.http import RpcHttp
 from keeper.chain.link.reader import NodeReader, ReaderConfig
 from keeper.domain.events import BlockSealed
 from keeper.portfolio.state import Portfolio
-from keeper.protocols.derive.compare import comparable, differences
-from keeper.protocols.derive.decode import decode
-from keeper.protocols.derive.fold import Fold, watch_addresses
+from keeper.protocols.derive.logs.decode import decode
+from keeper.protocols.derive.logs.fold import Fold, watch_addresses
 from keeper.protocols.derive.record import dump
 from keeper.protocols.derive.snapshot import take
 from keeper.protocols.derive.tables import DeriveTables
+from keeper.protocols.derive.views.compare import comparable, differences
 from keeper.protocols.derive.wiring import DeriveConfig
 from keeper.runtime.clock import SystemClock
 

@@ -11,7 +11,6 @@ import json
 import multiprocessing
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -24,11 +23,11 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from keeper.cli import main
+from tests.unit.chain.scripted_node import PATIENCE_S
 
 
 T = TypeVar("T")
 
-PATIENCE_S = 20.0
 LOOK_EVERY_S = 0.01
 TOLD = ("CommandSent", "CommandRefused")  # how a command's first leg ends
 
@@ -42,13 +41,6 @@ def wait_for(what: str, probe: Callable[[], T], patience_s: float = PATIENCE_S) 
             return found
         assert time.monotonic() < deadline, f"{what}: not within {patience_s} s"
         time.sleep(LOOK_EVERY_S)
-
-
-def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def write_toml(path: Path, document: Mapping[str, Any]) -> Path:
@@ -178,7 +170,7 @@ class KeeperProcess:
         """Return why it is not ready; empty when it is."""
         url = f"http://127.0.0.1:{self._port}/readyz"
         try:
-            with urllib.request.urlopen(url, timeout=2) as answer:
+            with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
                 return list(json.load(answer)["reasons"])
         except urllib.error.HTTPError as red:
             with red:
@@ -189,7 +181,7 @@ class KeeperProcess:
     def metrics(self) -> str:
         """Return what a scrape gets."""
         url = f"http://127.0.0.1:{self._port}/metrics"
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
             return str(answer.read().decode())
 
     def ready(self) -> None:

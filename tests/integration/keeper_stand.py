@@ -13,7 +13,7 @@ from typing import Any
 
 from eth_account import Account
 
-from deploy.devnet.chain.node import Node
+from deploy.devnet.chain.node import Node, free_port
 from deploy.devnet.venue.deployment import Venue, keeper_config
 from keeper.app.assembly import Core, Places, assemble, load_snapshot
 from keeper.app.state.snapshots import restore
@@ -22,16 +22,17 @@ from keeper.chain.link.reader import NodeReader
 from keeper.config import Config, load
 from keeper.domain.events import Started
 from keeper.machine import Machine
-from keeper.protocols.derive.compare import comparable, differences
 from keeper.protocols.derive.record import dump
 from keeper.protocols.derive.snapshot import take
+from keeper.protocols.derive.views.compare import comparable, differences
 from keeper.runtime.clock import SystemClock
 from keeper.runtime.replay import ReplayCounts, replay
-from tests.integration.keeper_process import KeeperProcess, free_port, write_toml
+from tests.integration.keeper_process import KeeperProcess, write_toml
 from tests.integration.leave import give_leave
 
 
 WEALTH_WEI = 10**22
+DEADLINE_MS = 60_000
 STRATEGIES = {"flag_only": "FlagOnly", "dutch_auction": "DutchAuction"}
 
 
@@ -118,8 +119,12 @@ class KeeperStand:
                 "send_urls": [self.node.url],
                 "block_time_ms": 10_000,
                 "poll_interval_ms": 100,
+                # What a slow machine takes its time over is not what these tests are about.
+                "call_deadline_ms": DEADLINE_MS,
                 "clock_skew_s_max": 0,  # the node lives in a time of its own
             },
+            "preflight": {"deadline_ms_max": DEADLINE_MS},
+            "reader": {"call_deadline_ms": DEADLINE_MS},
             "venues": {
                 "derive": {
                     "protocol": "derive",

@@ -17,19 +17,23 @@ from deploy.devnet.chain.node import Node
 from keeper.chain.keys.signer import LocalSigner, address_of
 from keeper.chain.ledger.rows import CapParameters
 from keeper.chain.ledger.store import Ledger
+from keeper.chain.link.transport import TransportLimits
 from keeper.chain.link.websocket import RpcSocket
 from keeper.chain.routes.routing import PublicRoute
 from keeper.chain.sending.dispatch import Point, no_point
 from keeper.chain.sending.farewell import FarewellParameters
 from keeper.chain.sending.nurse import FollowParameters
+from keeper.chain.sending.preflight import PreflightParameters
 from keeper.chain.sending.sender import ExecutionParameters, LaneExecutor, Surroundings
 from keeper.domain.effects import Call, Command
 from keeper.domain.errors import KeeperError
 from keeper.domain.events import Event
 from keeper.runtime.clock import SystemClock
+from tests.unit.chain.scripted_node import PATIENCE_S, until
 
 
 CHAIN_ID = 31337
+UNHURRIED = TransportLimits(heartbeat_s=60.0)  # a connection may take its time to answer a ping
 COUNTER = "0x00000000000000000000000000000000000c0de1"
 # slot = calldata[0]; if calldata[32] then revert(0xdeadbeef); sstore(slot, sload(slot) + 1)
 COUNTER_CODE = "0x6020356011576000358054600101905500" + "5b63deadbeef6000526004601cfd"
@@ -37,8 +41,11 @@ SPEND_WEI = 10**17
 FUNDS_WEI = 100 * 10**18
 FAST = ExecutionParameters(
     recovery_retry_ms=50,
-    head_age_ms_max=600_000,  # heads come when a test makes them
-    follow=FollowParameters(rebroadcast_blocks=1, poll_ms=60_000),
+    # Heads come when a test makes them; answers, receipts and disks take the time they take.
+    head_age_ms_max=600_000,
+    catch_up_ms_max=60_000,
+    preflight=PreflightParameters(deadline_ms_max=60_000),
+    follow=FollowParameters(rebroadcast_blocks=1, poll_ms=600_000, deadline_ms_max=60_000),
     farewell=FarewellParameters(wait_ms_max=0),
 )
 
@@ -125,7 +132,7 @@ class Told:
     def of(self, kind: type) -> list:
         return [event for event in self.events if isinstance(event, kind)]
 
-    async def until(self, holds: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    async def until(self, holds: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
         """Wait until something posted makes `holds` true."""
         async with asyncio.timeout(timeout_s):
             while not holds():
@@ -150,12 +157,12 @@ async def executor(
     told = Told()
     ledger = await Ledger.open(ledger_file, CHAIN_ID, caps or CapParameters())
     try:
-        async with RpcSocket("node", node.ws_url, SystemClock()) as rpc:
+        async with RpcSocket("node", node.ws_url, SystemClock(), UNHURRIED, PATIENCE_S) as rpc:
             signers = [LocalSigner(secret(n + 1), CHAIN_ID, [COUNTER]) for n in range(lanes)]
             given: dict[str, Any] = {
                 "rpc": rpc,
                 "witnesses": [],
-                "routes": [PublicRoute(rpc)],
+                "routes": [PublicRoute(rpc, PATIENCE_S)],
                 "reason": lambda venue, data: f"{venue}:{data}",
                 "clock": SystemClock(),
                 "report": told.report,
@@ -173,6 +180,14 @@ async def executor(
                 await asyncio.wait([task])
     finally:
         await ledger.close()
+
+
+async def followed(node: Chain, executing: LaneExecutor) -> int:
+    """Mine a block, tell the executor, and wait until it has followed it; the block's number."""
+    number = await asyncio.to_thread(mine, node, executing)
+    head = await asyncio.to_thread(node.call, "eth_getBlockByNumber", "latest", False)
+    await until(lambda: executing.followed == head["hash"])
+    return number
 
 
 def mine(node: Chain, executing: LaneExecutor) -> int:

@@ -14,11 +14,13 @@ from keeper.chain.link.endpoints import Endpoint, EndpointConfig, EndpointState,
 from keeper.chain.link.http import RpcHttp
 from keeper.chain.link.pool import EndpointPool, PoolConfig
 from keeper.chain.link.reader import NodeReader, ReaderConfig
-from keeper.chain.link.transport import LIMITS, TransportLimits
+from keeper.chain.link.transport import TransportLimits
 from keeper.chain.sealing.heads import HeadFollower, HeadsConfig, Watch
 from keeper.domain.events import BlockSealed, ChainRewound, Event
 from keeper.ports import Header
 from keeper.runtime.clock import SystemClock
+from tests.integration.lane_world import UNHURRIED
+from tests.unit.chain.scripted_node import PATIENCE_S
 
 
 CHAIN_ID = 31337
@@ -27,10 +29,18 @@ REVERTER = "0x" + "e2" * 20
 # LOG1 of the block number under topic 0x42; and a revert with the four bytes 12345678.
 EMITTER_CODE = "0x43600052604260206000a100"
 REVERTER_CODE = "0x63123456786000526004601cfd"
+# Mined on request, the chain is quiet between tests' steps: silence must not count as a stall. Nor
+# must an answer that is slow because the machine has much else to do: it comes, or the fault at
+# hand says in another way that it will not.
+HEADS = HeadsConfig(block_time_ms=60_000, poll_interval_ms=200, call_deadline_ms=30_000)
+POOL = PoolConfig(
+    block_time_ms=100, call_deadline_ms=30_000, stall_blocks=10_000, agreed_age_blocks_max=10_000
+)
+# For the faults of which nothing tells but the time that passes.
 BLOCK_TIME_MS = 400
-HEADS = HeadsConfig(block_time_ms=BLOCK_TIME_MS, poll_interval_ms=200, call_deadline_ms=400)
-# Mined on request, the chain is quiet between tests' steps: silence must not count as a stall.
-POOL = PoolConfig(block_time_ms=100, call_deadline_ms=300, stall_blocks=1000)
+BRISK = HeadsConfig(block_time_ms=BLOCK_TIME_MS, poll_interval_ms=200, call_deadline_ms=400)
+# A connection may take its time to be made; a lost one is made anew at once.
+PATIENT = {"connect_deadline_ms": 30_000, "backoff_max_ms": 400}
 
 
 def equip(node: Node) -> None:
@@ -81,18 +91,18 @@ class Link:
             assert not self.branch or event.parent == self.branch[-1][0]
             self.branch.append((event.hash, tuple(log.data for log in event.logs)))
 
-    async def reach(self, node: Node, within_s: float = 10.0) -> None:
+    async def reach(self, node: Node) -> None:
         """Wait until our tip is the node's."""
         head = await asyncio.to_thread(node.call, "eth_getBlockByNumber", "latest", False)
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(PATIENCE_S):
             while self.follower.status.hash != head["hash"]:
                 if self.task.done():
                     self.task.result()
                 await asyncio.sleep(0.005)
 
-    async def caught_up(self, node: Node, within_s: float = 10.0) -> None:
+    async def caught_up(self, node: Node) -> None:
         """Wait until our tip is the node's, and compare every block and log."""
-        await self.reach(node, within_s)
+        await self.reach(node)
         assert self.branch == await asyncio.to_thread(branch_of, node, self.start)
 
     @property
@@ -135,12 +145,12 @@ async def linked(
     url: str | None = None,
     *,
     heads: HeadsConfig = HEADS,
-    limits: TransportLimits = LIMITS,
+    limits: TransportLimits = UNHURRIED,
     **settings: Any,
 ) -> AsyncIterator[EndpointLink]:
     """Follow one node from its head, over `url` where something stands between."""
     given: dict[str, Any] = {"name": "watch", "url": url or node.ws_url, "chain_id": CHAIN_ID}
-    config = EndpointConfig(**given | {"backoff_max_ms": 400} | settings)
+    config = EndpointConfig(**given | PATIENT | settings)
     endpoint = Endpoint(config, SystemClock(), limits)
     start = await _start(node)
     link = EndpointLink(_follower(endpoint, heads, start), start.number)
@@ -149,7 +159,7 @@ async def linked(
         running = asyncio.create_task(endpoint.run())
         link.task = asyncio.create_task(link.follower.run(link.post))
         stack.push_async_callback(_end, running, link.task)
-        await asyncio.wait_for(endpoint.up(), 10)
+        await asyncio.wait_for(endpoint.up(), PATIENCE_S)
         yield link
 
 
@@ -164,11 +174,11 @@ async def pool_linked(
     **settings: Any,
 ) -> AsyncIterator[PoolLink]:
     """Follow the first of several endpoints that is up, or the first one, all of them compared."""
-    common = {"roles": (Role.WATCH, Role.READ), "backoff_max_ms": 400} | settings
+    common: dict[str, Any] = {"roles": (Role.WATCH, Role.READ)} | PATIENT | settings
     endpoints = [
         EndpointConfig(f"n{place}", url, CHAIN_ID, **common) for place, url in enumerate(urls)
     ]
-    pool = EndpointPool(endpoints, config, SystemClock())
+    pool = EndpointPool(endpoints, config, SystemClock(), limits=UNHURRIED)
     start = await _start(node)
     follower = _follower(pool.watch, heads, start, witnesses=pool.witnesses)
     link = PoolLink(follower, start.number)
@@ -176,9 +186,9 @@ async def pool_linked(
     async with AsyncExitStack() as stack:
         link.pool_task = asyncio.create_task(pool.run())
         stack.push_async_callback(_end, link.pool_task)
-        await asyncio.wait_for(pool.up(), 10)
+        await asyncio.wait_for(pool.up(), PATIENCE_S)
         for each in pool.endpoints if all_up else ():
-            await asyncio.wait_for(each.up(), 10)
+            await asyncio.wait_for(each.up(), PATIENCE_S)
         link.task = asyncio.create_task(follower.run(link.post))
         stack.push_async_callback(_end, link.task)
         yield link

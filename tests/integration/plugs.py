@@ -275,7 +275,9 @@ def begin(node: Node, folder: Path, plug: Plug, seed: int, blocks: int) -> Run:
     document = stand.document(
         strategy="dutch_auction", bidders=stand.bidders, profit_min_usd=1.0, risk_rate=0.0
     )
-    document["chain"]["block_time_ms"] = BLOCK_TIME_MS
+    # Deadlines as shipped: a node that is frozen must be left, and nothing be bound meanwhile.
+    document["chain"] |= {"block_time_ms": BLOCK_TIME_MS, "call_deadline_ms": 2_000}
+    document["preflight"] = {"deadline_ms_max": 1_000}
     keeper = stand.follow(stand.process(document | plug.sections))
     return Run(stand, keeper, document, random.Random(seed))
 

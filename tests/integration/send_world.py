@@ -85,7 +85,7 @@ class SendWorld(Behind):
         head = await asyncio.to_thread(self.call, "eth_getBlockByNumber", "latest", False)
         number = int(head["number"], 16)
         executing.on_block(number, head["hash"])
-        await until(lambda: executing.followed == head["hash"], 10.0)
+        await until(lambda: executing.followed == head["hash"])
         return number
 
     async def _listen(self, call: Call, onward: Onward) -> Reply:

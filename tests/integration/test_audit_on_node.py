@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.devnet.venue.parameters import wad
-from keeper.protocols.derive.authority_standing import SLOTS
+from keeper.protocols.derive.views.authority_standing import SLOTS
 from tests.integration.keeper_process import KeeperProcess
 from tests.integration.keeper_rig import SHORT_VENUE, Rig, rig_in
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from deploy.devnet.chain.node import Node
+from deploy.devnet.chain.node import Node, NodeOptions
 from deploy.devnet.chain.rpc import RpcError
 from deploy.devnet.venue.deployment import SeedAccount, seed
 from deploy.devnet.venue.parameters import VenueParameters, wad
 from keeper.liquidation.limits import LimitParameters
 from keeper.liquidation.strategy import Opportunity, Proposal, Service, Stock
 from keeper.liquidation.triage import triage
-from keeper.protocols.derive import calls
+from keeper.protocols.derive.actions import calls
 from keeper.venue import Encoded
 from strategies.dutch_auction import DutchAuction
 from tests.integration.margin_world import (
@@ -113,9 +113,8 @@ class Keeper:
         self.now = self.world.start = self.world.start + 1
         request = {"from": sender, "to": to, "data": data, "gas": hex(gas)}
         sent = node.call("eth_sendTransaction", request)
-        if node.call("eth_getTransactionReceipt", sent) is None:
-            node.call("evm_setNextBlockTimestamp", self.now)
-            node.call("evm_mine")
+        node.call("evm_setNextBlockTimestamp", self.now)
+        node.call("evm_mine")
         receipt = node.call("eth_getTransactionReceipt", sent)
         assert receipt["status"] == "0x1"
         block = node.call("eth_getBlockByNumber", receipt["blockNumber"], False)
@@ -125,7 +124,7 @@ class Keeper:
 
 @pytest.fixture
 def keeper() -> Iterator[Keeper]:
-    with Node() as node:
+    with Node(NodeOptions(mining=False)) as node:
         yield Keeper(node)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,12 +14,12 @@ import pytest
 from deploy.devnet.chain import artifacts
 from deploy.devnet.chain.node import Node, NodeError, NodeOptions
 from deploy.devnet.chain.rpc import Call, RpcError
+from tests.integration.keeper_process import wait_for
 
 
 pytestmark = pytest.mark.node
 
 ROOT = Path(__file__).resolve().parents[2]
-WAIT_S = 10.0
 SOMEBODY = "0x000000000000000000000000000000000000c0de"
 
 
@@ -30,6 +30,17 @@ def alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def dumped(path: Path, balance: str) -> str:
+    """Return the node's dump if it is whole and somebody has this balance in it, else nothing."""
+    try:
+        text = path.read_text()
+        accounts = json.loads(text)["accounts"]
+    except (OSError, ValueError):
+        return ""
+    held = {name.lower(): int(each["balance"], 16) for name, each in accounts.items()}
+    return text if held.get(SOMEBODY) == int(balance, 16) else ""
 
 
 def test_stopped_node_leaves_neither_process_nor_folder() -> None:
@@ -55,22 +66,19 @@ def test_node_dies_with_a_parent_that_had_no_time_to_say_so() -> None:
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
     )
     pid = int(child.stdout)
-    deadline = time.monotonic() + WAIT_S
-    while alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not alive(pid)
+    wait_for("its end", lambda: not alive(pid))
 
 
 def test_killed_node_comes_back_on_its_port_at_its_last_dump(tmp_path: Path) -> None:
     with Node(NodeOptions(state_file=tmp_path / "state.json", state_interval_s=1)) as node:
         node.call("anvil_setBalance", SOMEBODY, hex(7))
         node.call("evm_mine")
-        port, deadline = node.port, time.monotonic() + WAIT_S
-        while not (tmp_path / "state.json").exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        time.sleep(1.5)
+        port = node.port
+        dump = tmp_path / "state.json"
+        kept = wait_for("a whole dump with it", lambda: dumped(dump, hex(7)))
         node.call("anvil_setBalance", SOMEBODY, hex(8))
         node.kill()
+        dump.write_text(kept)  # whether or not the node found time for another
         assert not node.running
         with pytest.raises(ConnectionError):
             node.call("eth_blockNumber")

@@ -19,7 +19,7 @@ from keeper.domain.units import from_wad
 from keeper.liquidation.executor import Gain, Guard, Step, execute, reason
 from keeper.liquidation.mechanisms.dutch_auction import Auction, AuctionParameters
 from keeper.liquidation.strategy import Greeks, Opportunity, Proposal, Service
-from keeper.protocols.derive import calls
+from keeper.protocols.derive.actions import calls
 from keeper.protocols.derive.guarded import (
     Decided,
     GuardRule,

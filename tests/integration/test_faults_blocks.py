@@ -23,7 +23,7 @@ from tests.integration.link_world import (
     mine,
     pool_linked,
 )
-from tests.unit.chain.scripted_node import until
+from tests.unit.chain.scripted_node import PATIENCE_S, until
 from tests.world.rpc_proxy import rpc_proxy
 from tests.world.rpc_rules import dropping_nth, duplicating, reordering, rewriting
 
@@ -40,10 +40,17 @@ def chain() -> Iterator[Node]:
 
 @pytest.mark.parametrize("nth", [1, 2, 3])
 async def test_row_07_missed_heads_are_filled_from_the_parents(chain: Node, nth: int) -> None:
-    async with rpc_proxy(chain.url) as proxy, linked(chain, proxy.ws_url) as link:
-        proxy.notes = [dropping_nth(nth)]
-        for _ in range(6):
-            await asyncio.to_thread(mine, chain, 2)
+    # Nothing but the next head that is told may find what the ones before it did not tell.
+    heads = replace(HEADS, poll_interval_ms=60_000)
+    async with rpc_proxy(chain.url) as proxy, linked(chain, proxy.ws_url, heads=heads) as link:
+        await asyncio.to_thread(mine, chain, 1)
+        await link.caught_up(chain)
+        told: list[dict[str, object]] = []
+        proxy.notes = [lambda note: [told.append(note) or note], dropping_nth(nth)]
+        await asyncio.to_thread(mine, chain, 12)
+        await until(lambda: len(told) == 12)
+        proxy.notes = []
+        await asyncio.to_thread(mine, chain, 1)
         await link.caught_up(chain)
         assert link.follower.status.gap_blocks_filled > 0
         assert not link.rewinds
@@ -146,7 +153,7 @@ async def test_row_11_a_reorg_of_any_depth_is_followed(chain: Node, depth: int) 
 async def test_row_12_a_silent_rewind_is_found_without_being_told(
     chain: Node, back: str, polled: bool
 ) -> None:
-    heads = HEADS if polled else replace(HEADS, poll_interval_ms=60_000, stall_blocks=1000)
+    heads = HEADS if polled else replace(HEADS, poll_interval_ms=60_000)
     async with linked(chain, heads=heads) as link:
         await asyncio.to_thread(mine, chain, 3)
         snapshot = await asyncio.to_thread(chain.call, "evm_snapshot")
@@ -177,7 +184,7 @@ async def test_row_13_a_reorg_below_a_final_block_halts_and_rewinds_nothing(
             await link.caught_up(chain)
             return
         with pytest.raises(FinalityViolated) as raised:
-            await asyncio.wait_for(link.task, 10)
+            await asyncio.wait_for(link.task, PATIENCE_S)
         assert raised.value.exit_code == 67
         assert not link.rewinds
         assert len(link.branch) == 9
@@ -189,7 +196,7 @@ async def test_row_13_deeper_than_the_undo_window_asks_for_a_snapshot(chain: Nod
         await link.caught_up(chain)
         await asyncio.to_thread(chain.call, "anvil_reorg", 6, [])
         with pytest.raises(GapTooDeep):
-            await asyncio.wait_for(link.task, 10)
+            await asyncio.wait_for(link.task, PATIENCE_S)
         assert not link.rewinds
 
 
@@ -201,4 +208,4 @@ async def test_row_13_a_final_block_that_every_endpoint_left_halts_the_pool() ->
             await until(lambda: link.pool.finality.confirmed is not None)
             await asyncio.to_thread(chain.call, "anvil_reorg", 70, [])
             with pytest.raises(FinalityViolated, match="was final as"):
-                await asyncio.wait_for(link.pool_task, 10)
+                await asyncio.wait_for(link.pool_task, PATIENCE_S)

@@ -16,6 +16,7 @@ import pytest
 from keeper.chain.routes.routing import hash_of
 from tests.integration.keeper_process import KeeperProcess, wait_for
 from tests.integration.keeper_rig import SHORT_VENUE, Rig, rig_in
+from tests.unit.chain.scripted_node import PATIENCE_S
 from tests.world.rpc_proxy import Call, Onward, Reply, rpc_proxy
 
 
@@ -67,7 +68,7 @@ def counter(rig: Rig) -> Iterator[Counter]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert up.wait(5)
+    assert up.wait(PATIENCE_S)
     yield made
     made.answers = True
     loops[0].call_soon_threadsafe(end.set)

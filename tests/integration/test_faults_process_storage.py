@@ -24,6 +24,7 @@ from tests.integration.keeper_process import KeeperProcess
 from tests.integration.keeper_rig import SHORT_VENUE, Rig, rig_in
 from tests.integration.lane_world import CHAIN_ID, counted, prepare
 from tests.kill9.keeper import Errand, start
+from tests.unit.chain.scripted_node import PATIENCE_S
 
 
 pytestmark = pytest.mark.node
@@ -51,7 +52,9 @@ def test_row_31_disk_full_no_send_while_watching_goes_on_and_readiness_is_red(
 ) -> None:
     with rig_in(tmp_path, SHORT_VENUE) as rig:
         first, second = (rig.open_with(usd, rig.perp("10")) for usd in ("100", "900"))
-        keeper = rig.keeper()
+        document = rig.document()
+        document["keeper"]["tick_ms"] = 600_000  # a journal that does not grow as time goes by
+        keeper = rig.follow(rig.process(document))
         rig.play(keeper, spot=2_970)
         rig.play(keeper)
         assert rig.live(first)
@@ -122,6 +125,7 @@ def _start_as_somebody(ledger: Path) -> int:
 ACCOUNTS, LATER_ACCOUNTS = 12, 4
 STAGE = 3  # accounts that come to need an action at once
 BLOCK_S = 0.04
+IDLE_BLOCKS = 20
 
 
 @dataclass
@@ -142,25 +146,41 @@ class Outage:
         return file
 
 
-def run_with_outages(node: Node, folder: Path, chance: random.Random) -> list[Outage]:
-    """Serve all accounts; copy the ledger at random instants, with the process standing still."""
-    ledger, outages = folder / "ledger", []
+def run_with_outages(node: Node, folder: Path, chance: random.Random) -> list[list[Outage]]:
+    """Serve all accounts in stages; the copies taken of the ledger in each.
+
+    They are taken at random instants, with the process standing still, and when a stage is over.
+    """
+    ledger, stages = folder / "ledger", list[list[Outage]]()
     for accounts in range(STAGE, ACCOUNTS + 1, STAGE):
-        child, until = start(Errand(node.port, ledger, accounts)), time.monotonic() + 30
-        while os.waitpid(child, os.WNOHANG) == (0, 0):
+        outages: list[Outage] = []
+        stages.append(outages)
+        child, until = start(Errand(node.port, ledger, accounts)), time.monotonic() + PATIENCE_S
+        while stands_still(child):
             assert time.monotonic() < until, "the keeper is stuck"
-            time.sleep(chance.uniform(0.0, BLOCK_S))
-            os.kill(child, signal.SIGSTOP)
             if ledger.exists() and _tables(ledger):
-                copy = folder / f"outage{len(outages)}"
-                for end in ("", "-wal"):
-                    if Path(f"{ledger}{end}").exists():
-                        shutil.copy(f"{ledger}{end}", f"{copy}{end}")
-                outages.append(Outage(copy))
+                outages.append(copied(ledger, folder / f"outage{len(stages)}.{len(outages)}"))
             os.kill(child, signal.SIGCONT)
             time.sleep(chance.uniform(0.0, BLOCK_S))
             node.call("evm_mine")
-    return outages
+            time.sleep(chance.uniform(0.0, BLOCK_S))
+        outages.append(copied(ledger, folder / f"outage{len(stages)}.{len(outages)}"))
+    return stages
+
+
+def stands_still(child: int) -> bool:
+    """Stop a child and wait until all of it stands; False where it has ended."""
+    os.kill(child, signal.SIGSTOP)
+    _, status = os.waitpid(child, os.WUNTRACED)
+    return os.WIFSTOPPED(status)
+
+
+def copied(ledger: Path, copy: Path) -> Outage:
+    """Copy the ledger's files as they are."""
+    for end in ("", "-wal"):
+        if Path(f"{ledger}{end}").exists():
+            shutil.copy(f"{ledger}{end}", f"{copy}{end}")
+    return Outage(copy)
 
 
 def _tables(ledger: Path) -> bool:
@@ -169,14 +189,23 @@ def _tables(ledger: Path) -> bool:
     return ledger.stat().st_size > 0 or (log.exists() and log.stat().st_size > 100_000)
 
 
-def live_on(node: Node, ledger: Path, accounts: int, limit_s: float) -> None:
-    """Let a keeper work on a restored ledger until it is done, or until the limit."""
-    child, until = start(Errand(node.port, ledger, accounts)), time.monotonic() + limit_s
-    while os.waitpid(child, os.WNOHANG) == (0, 0):
-        if time.monotonic() > until:
+def live_on(node: Node, ledger: Path, *, free: bool) -> None:
+    """Let a keeper work on a restored ledger until it is done.
+
+    Where no lane is free to it: for a while after it has found out.
+    """
+    errand = Errand(node.port, ledger, ACCOUNTS + LATER_ACCOUNTS)
+    child, until, idle = start(errand), time.monotonic() + PATIENCE_S, 0
+    while stands_still(child):
+        assert time.monotonic() < until, "the keeper is stuck"
+        if not free and ledger.stat().st_size > 0:
+            seen = lanes_of(copied(ledger, ledger.with_name("seen")).ledger).values()
+            idle += all(state == "QUARANTINE" for state, _ in seen)
+        if idle > IDLE_BLOCKS:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             return
+        os.kill(child, signal.SIGCONT)
         node.call("evm_mine")
         time.sleep(BLOCK_S)
 
@@ -198,11 +227,12 @@ def test_row_33_power_loss_restores_to_a_ledger_that_recovers_or_quarantines(
     chance = random.Random(1)
     with Node(NodeOptions(mining=False)) as node:
         lanes = prepare(node, 2)
-        outages = run_with_outages(node, tmp_path, chance)
-        assert len(outages) >= 3
-        old, last = outages[len(outages) // 3], outages[-1]
+        stages = run_with_outages(node, tmp_path, chance)
+        assert any(len(outages) > 1 for outages in stages), "never in the midst of it"
+        old, last = stages[0][-1], stages[-1][-1]
+        midst = chance.choice([outage for outages in stages for outage in outages])
         # As they were, and as a disk that lies about what it has synced would leave them.
-        chosen = [old, chance.choice(outages), last, Outage(old.ledger, chance.random())]
+        chosen = [old, midst, last, Outage(old.ledger, chance.random())]
         chosen.append(Outage(last.ledger, chance.uniform(0.0, 0.02)))
         verdicts = set()
         for number, outage in enumerate(chosen):
@@ -215,7 +245,7 @@ def test_row_33_power_loss_restores_to_a_ledger_that_recovers_or_quarantines(
             }
             # What the copy does not know of is foreign to it, though it was ours.
             behind = {lane for lane in known if nonces[lane] > known[lane][1]}
-            live_on(node, ledger, ACCOUNTS + LATER_ACCOUNTS, 2 if len(behind) == 2 else 20)
+            live_on(node, ledger, free=len(behind) < len(lanes))
             after = lanes_of(ledger)
             assert {lane for lane, row in after.items() if row[0] == "QUARANTINE"} >= behind
             times = [counted(node, each) for each in range(1, ACCOUNTS + LATER_ACCOUNTS + 1)]

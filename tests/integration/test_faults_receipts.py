@@ -8,9 +8,7 @@ import pytest
 
 from deploy.devnet.chain.node import Node, NodeOptions
 from keeper.domain.events import CommandSent, TransactionDropped, TransactionIncluded
-from tests.integration.lane_world import Behind, command, counted, executor, prepare
-from tests.integration.lane_world import mine as mine_and_tell
-from tests.unit.chain.scripted_node import until
+from tests.integration.lane_world import Behind, command, counted, executor, followed, prepare
 from tests.world.rpc_proxy import Call, Onward, Reply, rpc_proxy
 from tests.world.rpc_rules import refusing, rewriting
 
@@ -37,14 +35,11 @@ async def test_row_43_a_receipt_that_is_not_there_yet_is_unknown_and_never_a_los
                 executing.submit([command(node, 1)])
                 await told.until(lambda: bool(told.of(CommandSent)))
                 proxy.rules = [rule]
-                number = await asyncio.to_thread(mine_and_tell, node, executing)
-                await until(lambda: executing.followed is not None)
-                await asyncio.sleep(0.2)
+                number = await followed(node, executing)
                 assert not told.of(TransactionIncluded)
                 assert not told.of(TransactionDropped)
                 proxy.rules = []
-                await asyncio.to_thread(mine_and_tell, node, executing)
-                await told.until(lambda: bool(told.of(TransactionIncluded)))
+                await followed(node, executing)
                 assert told.of(TransactionIncluded)[0].number == number
                 assert counted(node, 1) == 1
 
@@ -72,13 +67,11 @@ async def test_row_44_a_preconfirmation_is_no_inclusion(tmp_path: Path) -> None:
                 promised |= {"blockHash": "0x" + "77" * 32, "blockNumber": hex(head + 1)}
                 promised |= {"status": "0x1", "gasUsed": "0x5208", "effectiveGasPrice": "0x1"}
                 promised |= {"transactionIndex": "0x0"}
-                await asyncio.to_thread(mine_and_tell, node, executing)
-                await asyncio.sleep(0.2)
+                await followed(node, executing)
                 assert not told.of(TransactionIncluded)
                 promised.clear()
                 # Never believed, so never given up: its bytes were sent again, and landed.
                 for _ in range(5):
-                    await asyncio.to_thread(mine_and_tell, node, executing)
-                    await asyncio.sleep(0.1)
-                await told.until(lambda: bool(told.of(TransactionIncluded)))
+                    await followed(node, executing)
+                assert told.of(TransactionIncluded)
                 assert counted(node, 1) == 1

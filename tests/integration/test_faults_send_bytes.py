@@ -37,6 +37,7 @@ from tests.integration.send_world import (
     submitted,
     written,
 )
+from tests.unit.chain.scripted_node import PATIENCE_S
 from tests.world.rpc_proxy import Call, Onward, Reply, Rule, rpc_proxy
 from tests.world.rpc_rules import forgetting, refusing
 
@@ -57,7 +58,7 @@ async def test_row_14_a_dropped_transaction_is_rebroadcast_as_the_same_bytes_to_
     ):
         # A yes is not "in the pool": the second route says one and forgets.
         deaf.rules = [forgetting(heard)]
-        routes = [PublicRoute(first), PublicRoute(second)]
+        routes = [PublicRoute(first, PATIENCE_S), PublicRoute(second, PATIENCE_S)]
         parameters = STILL if guarded else NEVER_AGAIN
         async with executor(world, tmp_path / "ledger", parameters=parameters, routes=routes) as (
             executing,

@@ -40,7 +40,7 @@ from tests.integration.send_world import (
     slots_of,
     submitted,
 )
-from tests.unit.chain.scripted_node import until
+from tests.unit.chain.scripted_node import PATIENCE_S, until
 from tests.world.geth_pool import read
 from tests.world.relay import Manners, Relay, relay
 from tests.world.twins import twins
@@ -55,7 +55,7 @@ MANNERS = {
     "says yes and forgets": Manners(lie=True),
     "names other bytes": Manners(lie=True, wrong_hash=True),
     "talks nonsense": Manners(garbage=b"<html>502</html>", status=502),
-    "is silent": Manners(delay_s=5.0),
+    "is silent": Manners(delay_s=3_600.0),
 }
 BLAMED = {name for name in MANNERS if name != "says yes and forgets"}
 
@@ -69,7 +69,9 @@ class Private(NamedTuple):
 
 
 @asynccontextmanager
-async def private(policy: RoutePolicy, *, bundle: bool = False) -> AsyncIterator[Private]:
+async def private(
+    policy: RoutePolicy, *, bundle: bool = False, deadline_s: float = PATIENCE_S
+) -> AsyncIterator[Private]:
     """Run a relay, and routes to it first and to the public pool by the policy."""
     async with (
         send_world() as world,
@@ -77,8 +79,12 @@ async def private(policy: RoutePolicy, *, bundle: bool = False) -> AsyncIterator
         RelayClient("relay", at.url, IDENTITY) as client,
         RpcHttp("public", world.url) as rpc,
     ):
-        route = BundleRoute(client, 0.2) if bundle else PrivateTransactionRoute(client, 25, 0.2)
-        yield Private(world, at, RouteBook([PublicRoute(rpc)], [route], policy))
+        route = (
+            BundleRoute(client, deadline_s)
+            if bundle
+            else PrivateTransactionRoute(client, 25, deadline_s)
+        )
+        yield Private(world, at, RouteBook([PublicRoute(rpc, PATIENCE_S)], [route], policy))
 
 
 async def build(world: SendWorld, at: Relay) -> None:
@@ -113,8 +119,9 @@ async def test_row_26_a_relay_that_fails_is_overtaken_in_public_after_the_policy
     tmp_path: Path, manners: Manners, bundle: bool, guarded: bool
 ) -> None:
     policy = RoutePolicy(public_after_blocks=2, public_ever=guarded)
+    deadline_s = 0.2 if manners.delay_s else PATIENCE_S
     async with (
-        private(policy, bundle=bundle) as (world, at, book),
+        private(policy, bundle=bundle, deadline_s=deadline_s) as (world, at, book),
         executor(world, tmp_path / "ledger", parameters=STILL, routes=book) as (executing, told),
     ):
         at.manners = manners
@@ -167,7 +174,7 @@ async def test_2_providers_fork_no_send_until_they_agree(tmp_path: Path, guarded
         await asyncio.to_thread(prepare, pair.other, 1)
         await asyncio.to_thread(pair.meet)
         async with pool_linked(pair.one, urls, config=POOL) as link:
-            await until(lambda: link.pool.refusal() is None, 10.0)
+            await until(lambda: link.pool.refusal() is None)
             doubts = {"head_disagreement": lambda: link.pool.conflict is not None}
             async with executor(
                 pair.one,
@@ -176,7 +183,7 @@ async def test_2_providers_fork_no_send_until_they_agree(tmp_path: Path, guarded
                 doubts=doubts if guarded else {},
             ) as (executing, told):
                 await asyncio.to_thread(pair.part)
-                await until(lambda: link.pool.conflict is not None, 10.0)
+                await until(lambda: link.pool.conflict is not None)
                 executing.submit([decided(pair.one, 1)])
                 await told.until(lambda: bool(told.of(CommandRefused) or told.of(CommandSent)))
                 pending = pair.one.call("txpool_status")["pending"]
@@ -188,6 +195,6 @@ async def test_2_providers_fork_no_send_until_they_agree(tmp_path: Path, guarded
                 assert (refused.stage, refused.reason) == ("breaker", "head_disagreement")
                 assert not told.of(CommandCommitted)
                 await asyncio.to_thread(pair.meet)
-                await until(lambda: link.pool.conflict is None, 10.0)
+                await until(lambda: link.pool.conflict is None)
                 executing.submit([decided(pair.one, 2)])
                 await told.until(lambda: bool(told.of(CommandSent)))

@@ -36,6 +36,7 @@ from tests.integration.send_world import (
     slots_of,
     submitted,
 )
+from tests.unit.chain.scripted_node import PATIENCE_S
 from tests.world.geth_pool import Pooled, PoolLimits, gapless
 from tests.world.rpc_proxy import Call, Onward, Reply, Rule, rpc_proxy
 from tests.world.rpc_rules import refusing
@@ -133,7 +134,7 @@ async def test_row_19_already_known_is_a_yes(
         monkeypatch.setattr(route_words, "WORDS", ())
     async with send_world() as world, RpcHttp("node", world.url) as rpc:
         world.fault(saying_after(code, words))
-        book = RouteBook([PublicRoute(rpc)])
+        book = RouteBook([PublicRoute(rpc, PATIENCE_S)])
         async with sending(world, tmp_path, routes=book) as (executing, told):
             await submitted(world, executing, told, 1)
             assert [each.accepted for each in told.of(CommandSent)] == [int(guarded)]
@@ -218,7 +219,7 @@ async def test_row_21_a_node_without_a_queue_gets_the_bytes_again_when_it_is_the
     async with send_world() as world, RpcHttp("node", world.url) as rpc:
         # The lowest nonce is lost on its way: all that follow it are too high.
         world.fault(saying_lost_once(), gapless(world.rules.reach, words))
-        book = RouteBook([PublicRoute(rpc)])
+        book = RouteBook([PublicRoute(rpc, PATIENCE_S)])
         async with sending(world, tmp_path, routes=book) as (executing, told):
             every = await submitted(world, executing, told, 1, 2, 3)
             assert [each.accepted for each in told.of(CommandSent)] == [0, 0, 0]
@@ -261,7 +262,9 @@ async def test_row_24_a_full_pool_is_passed_by_over_another_route_with_the_same_
         RpcHttp("roomy", world.url) as second,
     ):
         full.rules = [refusing(SEND, -32000, "txpool is full")]
-        book = RouteBook([PublicRoute(first), PublicRoute(second)][: 2 if guarded else 1])
+        book = RouteBook(
+            [PublicRoute(first, PATIENCE_S), PublicRoute(second, PATIENCE_S)][: 2 if guarded else 1]
+        )
         async with sending(world, tmp_path, routes=book) as (executing, told):
             (committed,) = await submitted(world, executing, told, 1)
             await world.blocks(executing, 3)
@@ -329,7 +332,7 @@ async def test_row_25_a_fee_cap_of_one_node_is_told_once_and_passed_by_over_anot
         strict.rules = [refusing(SEND, -32000, words)]
         told_of: list[tuple[str, Exception]] = []
         book = RouteBook(
-            [PublicRoute(first), PublicRoute(second)],
+            [PublicRoute(first, PATIENCE_S), PublicRoute(second, PATIENCE_S)],
             report=lambda what, error: told_of.append((what, error)),
         )
         async with sending(world, tmp_path, routes=book) as (executing, told):
@@ -348,7 +351,9 @@ async def test_row_25_gas_that_no_block_takes_is_told_and_its_nonce_taken_back(
 ) -> None:
     told_of: list[Exception] = []
     async with send_world() as world, RpcHttp("node", world.url) as rpc:
-        book = RouteBook([PublicRoute(rpc)], report=lambda _, error: told_of.append(error))
+        book = RouteBook(
+            [PublicRoute(rpc, PATIENCE_S)], report=lambda _, error: told_of.append(error)
+        )
         async with sending(world, tmp_path, routes=book) as (executing, told):
             # EIP-7825: 2^24 gas a transaction. anvil knows no such limit, the rules before it do.
             much = {"gas": 2**24 + 1, "blocks": 2, "tip_wei": 1}

@@ -11,12 +11,11 @@ import pytest
 from deploy.devnet.chain.node import HOST, Node, NodeOptions
 from keeper.chain.link.endpoints import EndpointState
 from keeper.chain.link.skew import check_skew
-from keeper.chain.link.transport import LIMITS
 from keeper.domain.errors import ChainMismatch
 from keeper.domain.events import BlockSealed
 from keeper.ports import Header
 from keeper.runtime.clock import SystemClock
-from tests.integration.link_world import HEADS, equip, linked, mine
+from tests.integration.link_world import BRISK, UNHURRIED, equip, linked, mine
 from tests.world.fault_proxy import fault_proxy
 from tests.world.rpc_proxy import rpc_proxy
 from tests.world.rpc_rules import rewriting, truncating
@@ -36,7 +35,7 @@ def chain() -> Iterator[Node]:
 async def test_row_28_frames_cut_off_are_an_endpoint_fault_and_nothing_is_lost(
     chain: Node, keep: float
 ) -> None:
-    async with rpc_proxy(chain.url) as proxy, linked(chain, proxy.ws_url) as link:
+    async with rpc_proxy(chain.url) as proxy, linked(chain, proxy.ws_url, heads=BRISK) as link:
         proxy.mangle = truncating(every=4, keep=keep)
         for _ in range(10):
             await asyncio.to_thread(mine, chain)
@@ -68,7 +67,7 @@ async def test_row_28_answers_of_the_wrong_type_change_no_state(
 async def test_row_29_an_answer_over_the_limit_is_asked_for_in_parts(
     chain: Node, scheme: str
 ) -> None:
-    limits = replace(LIMITS, message_bytes_max=300_000)
+    limits = replace(UNHURRIED, message_bytes_max=300_000)
     async with fault_proxy(HOST, chain.port) as proxy:
         url = f"{scheme}://{HOST}:{proxy.port}"
         async with linked(chain, url, limits=limits) as link:
@@ -78,7 +77,7 @@ async def test_row_29_an_answer_over_the_limit_is_asked_for_in_parts(
             proxy.reset()
             await asyncio.to_thread(mine, chain, 90, 8)
             proxy.refusing = False
-            await link.caught_up(chain, within_s=20)
+            await link.caught_up(chain)
             assert link.follower.status.gap_blocks_filled == 89
             # 64 blocks at once are too much: over a socket that costs the connection.
             assert link.follower.status.sessions > 2 if scheme == "ws" else link.halvings
@@ -109,11 +108,11 @@ async def test_row_30_a_chain_whose_time_jumps_is_followed_all_the_same(chain: N
 
 
 async def test_row_40_a_blocked_loop_costs_time_and_no_state(chain: Node) -> None:
-    async with linked(chain) as link:
+    async with linked(chain, heads=BRISK) as link:
         await asyncio.to_thread(mine, chain, 2)
         await link.caught_up(chain)
         for _ in range(3):
             await asyncio.to_thread(mine, chain, 2)
-            time.sleep(2 * HEADS.block_time_ms / 1000)  # noqa: ASYNC251 - that is the fault
+            time.sleep(2 * BRISK.block_time_ms / 1000)  # noqa: ASYNC251 - that is the fault
         await link.caught_up(chain)
         assert not link.rewinds

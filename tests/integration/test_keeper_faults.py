@@ -88,6 +88,8 @@ def test_a_reorg_with_our_transactions_in_it_ends_in_the_right_state(tmp_path: P
         rig.play(keeper, spot=2_920)
         own = [start["number"] for account in accounts for start in rig.starts(account)]
         assert own
+        # What it has not seen included could not be seen to be taken back.
+        keeper.wait("receipts", lambda: len(keeper.events("TransactionIncluded")) >= len(own))
         assert min(own) > rig.number - 5
         before = rig.head["hash"]
         rig.node.call("anvil_reorg", 5, [])
@@ -111,8 +113,9 @@ def test_a_killed_keeper_goes_on_where_it_was_and_does_nothing_twice(tmp_path: P
         keeper = rig.follow(rig.process(rig.document(lanes=2)))
         rig.play(keeper)
         rig.play(keeper, spot=2_970)  # sent, not yet included
-        committed = keeper.lines("command_committed")
-        assert committed
+        # The lines are written by a thread that a kill does not wait for.
+        committed = keeper.wait("its lines", lambda: keeper.lines("command_committed"))
+        assert len(committed) >= 1
         keeper.kill()
         rig.follow(keeper)
         (again,) = keeper.events("Started")

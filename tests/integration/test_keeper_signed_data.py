@@ -77,13 +77,30 @@ def heard(keeper: KeeperProcess, page: SignedPage) -> None:
     keeper.wait("the signed data", lambda: len(keeper.events("PayloadReceived")) >= count)
 
 
-def test_where_the_feed_is_stale_a_start_brings_the_signed_data_it_was_decided_on(
-    rig: Rig, page: SignedPage
-) -> None:
+def gone_silent(rig: Rig, page: SignedPage) -> tuple[int, KeeperProcess]:
+    """An account near its line, and a keeper that has decided on it before its feed went silent."""
     account = rig.open_with("500", rig.perp("10"))
     keeper = keeper_with(rig, page, executor_of(rig))
     rig.play(keeper)
     rig.silent.add("ETH.spot")
+    return account, keeper
+
+
+def bids_with_data(rig: Rig, keeper: KeeperProcess, page: SignedPage, account: int) -> None:
+    """Play until there is a bid: none on stale feeds, one on signed data, which it brings."""
+    line = rig.play(keeper, after_s=SPOT_STALE_S + 60)
+    assert (line["undecided"], line["commands"]) == (2, 0)
+    page.show(priced(rig, 2_400))
+    heard(keeper, page)
+    rig.play_until(keeper, lambda: bool(rig.happened("Bid", account)))
+    assert rig.view(rig.book.spot_feed, "getSpot")[0] == wad("2400")
+    assert keeper.events("TransactionReverted") == []
+
+
+def test_where_the_feed_is_stale_a_start_brings_the_signed_data_it_was_decided_on(
+    rig: Rig, page: SignedPage
+) -> None:
+    account, keeper = gone_silent(rig, page)
     line = rig.play(keeper, after_s=SPOT_STALE_S + 1)
     assert (line["undecided"], line["commands"]) == (1, 0)
     page.show(priced(rig, 2_900))
@@ -120,10 +137,7 @@ def test_a_breach_that_only_signed_data_show_is_started_with_them(
 
 
 def test_expired_signed_data_are_not_used(rig: Rig, page: SignedPage) -> None:
-    account = rig.open_with("500", rig.perp("10"))
-    keeper = keeper_with(rig, page, executor_of(rig))
-    rig.play(keeper)
-    rig.silent.add("ETH.spot")
+    account, keeper = gone_silent(rig, page)
     rig.play(keeper, after_s=SPOT_STALE_S + 1)
     page.show(priced(rig, 2_900, deadline_s=20))
     heard(keeper, page)
@@ -137,10 +151,7 @@ def test_expired_signed_data_are_not_used(rig: Rig, page: SignedPage) -> None:
 def test_data_that_were_tampered_with_are_refused_in_the_trial_and_nothing_is_sent(
     rig: Rig, page: SignedPage
 ) -> None:
-    account = rig.open_with("500", rig.perp("10"))
-    keeper = keeper_with(rig, page, executor_of(rig))
-    rig.play(keeper)
-    rig.silent.add("ETH.spot")
+    account, keeper = gone_silent(rig, page)
     rig.play(keeper, after_s=SPOT_STALE_S + 1)
     word = wad("2950").to_bytes(32, "big"), wad("2900").to_bytes(32, "big")
     page.show(priced(rig, 2_950), word)
@@ -159,10 +170,7 @@ def test_data_that_were_tampered_with_are_refused_in_the_trial_and_nothing_is_se
 
 
 def test_false_data_do_not_hide_a_breach_that_the_chain_shows(rig: Rig, page: SignedPage) -> None:
-    account = rig.open_with("500", rig.perp("10"))
-    keeper = keeper_with(rig, page, executor_of(rig))
-    rig.play(keeper)
-    rig.silent.add("ETH.spot")
+    account, keeper = gone_silent(rig, page)
     chained, false = Quotes(rig.now + 5), Quotes(rig.now + 8, signer=SIGNER)
     chained.spot(rig.book.spot_feed, wad("2900"))
     false.spot(rig.book.spot_feed, wad("2950"))
@@ -187,13 +195,7 @@ def test_a_bid_through_the_helper_brings_data_with_its_cash(rig: Rig, page: Sign
     rig.silent.add("ETH.spot")
     strategy = {"strategy": "dutch_auction", "bidders": [bidder], "through_helper": True}
     keeper = keeper_with(rig, page, None, **strategy, **FREE)
-    line = rig.play(keeper, after_s=SPOT_STALE_S + 60)
-    assert (line["undecided"], line["commands"]) == (2, 0)
-    page.show(priced(rig, 2_400))
-    heard(keeper, page)
-    rig.play_until(keeper, lambda: bool(rig.happened("Bid", account)))
-    assert rig.view(rig.book.spot_feed, "getSpot")[0] == wad("2400")
-    assert keeper.events("TransactionReverted") == []
+    bids_with_data(rig, keeper, page, account)
 
 
 def test_a_bid_by_the_executors_account_brings_data_before_it(rig: Rig, page: SignedPage) -> None:
@@ -205,12 +207,6 @@ def test_a_bid_by_the_executors_account_brings_data_before_it(rig: Rig, page: Si
     rig.silent.add("ETH.spot")
     strategy = {"strategy": "dutch_auction", "bidders": [bidder]}
     keeper = keeper_with(rig, page, executor, **strategy, **FREE)
-    line = rig.play(keeper, after_s=SPOT_STALE_S + 60)
-    assert (line["undecided"], line["commands"]) == (2, 0)
-    page.show(priced(rig, 2_400))
-    heard(keeper, page)
-    rig.play_until(keeper, lambda: bool(rig.happened("Bid", account)))
+    bids_with_data(rig, keeper, page, account)
     assert [bid["bidderId"] for bid in rig.happened("Bid", account)] == [bidder]
-    assert rig.view(rig.book.spot_feed, "getSpot")[0] == wad("2400")
-    assert keeper.events("TransactionReverted") == []
     assert keeper.events("CommandRefused") == []

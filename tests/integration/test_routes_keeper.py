@@ -12,6 +12,8 @@ import pytest
 
 from keeper.chain.routes.routing import hash_of
 from tests.integration.keeper_rig import SHORT_VENUE, Rig, rig_in
+from tests.integration.keeper_stand import DEADLINE_MS
+from tests.unit.chain.scripted_node import PATIENCE_S
 from tests.world.relay import Relay, relay
 
 
@@ -38,7 +40,7 @@ def at() -> Iterator[Relay]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert up.wait(5)
+    assert up.wait(PATIENCE_S)
     running, loop = found[0]
     yield running
     loop.call_soon_threadsafe(end.set)
@@ -51,7 +53,8 @@ def private(rig: Rig, at: Relay, kind: str) -> dict:
     key.chmod(0o600)
     document = rig.document()
     document["chain"]["relay_key_file"] = str(key)
-    document["routes"] = [{"name": "relay", "kind": kind, "route_url": at.url}]
+    route = {"name": "relay", "kind": kind, "route_url": at.url, "deadline_ms": DEADLINE_MS}
+    document["routes"] = [route]
     document["route_policy"] = {"public_after_blocks": 2}
     return document
 

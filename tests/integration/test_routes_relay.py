@@ -18,6 +18,7 @@ from keeper.chain.routes.relay import (
 )
 from keeper.chain.routes.routing import Answer, broadcast, hash_of
 from tests.unit.chain.lane_bench import CountingClock, attempt
+from tests.unit.chain.scripted_node import PATIENCE_S
 from tests.world.relay import Manners, Relay, relay
 
 
@@ -41,7 +42,8 @@ async def test_the_relay_takes_our_signature_and_knows_us_by_it(
     at: Relay, client: RelayClient
 ) -> None:
     raw = attempt().raw
-    private, bundle = PrivateTransactionRoute(client, blocks=5), BundleRoute(client)
+    private = PrivateTransactionRoute(client, 5, PATIENCE_S)
+    bundle = BundleRoute(client, PATIENCE_S)
     for route in (private, bundle):
         route.see(41)
         assert await route.send(raw) == Answer("accepted")
@@ -54,7 +56,7 @@ async def test_the_relay_takes_our_signature_and_knows_us_by_it(
 
 
 async def test_a_bundle_is_sent_again_for_each_block(at: Relay, client: RelayClient) -> None:
-    route, raw = BundleRoute(client), attempt().raw
+    route, raw = BundleRoute(client, PATIENCE_S), attempt().raw
     for head in (41, 42, 43):
         at.head = head
         route.see(head)
@@ -73,16 +75,17 @@ async def test_a_bundle_is_sent_again_for_each_block(at: Relay, client: RelayCli
         (Manners(garbage=b"<html>"), "no_answer"),
         (Manners(garbage=b"x" * 70_000), "no_answer"),
         (Manners(garbage=b"{}", status=429), "rate_limited"),
-        (Manners(delay_s=0.5), "no_answer"),
+        (Manners(delay_s=3_600.0), "no_answer"),
     ],
 )
 async def test_a_relay_that_rejects_delays_or_lies_is_only_a_worse_route(
     at: Relay, client: RelayClient, manners: Manners, outcome: str
 ) -> None:
     at.manners = manners
+    deadline_s = 0.2 if manners.delay_s else PATIENCE_S
     for route in (
-        PrivateTransactionRoute(client, deadline_s=0.2),
-        BundleRoute(client, deadline_s=0.2),
+        PrivateTransactionRoute(client, deadline_s=deadline_s),
+        BundleRoute(client, deadline_s=deadline_s),
     ):
         route.see(41)
         assert (await route.send(attempt().raw)).outcome == outcome
@@ -114,7 +117,7 @@ async def test_a_relay_that_says_yes_and_forgets_is_overtaken_by_the_public(
             shown.append(raw)
             return Answer("accepted")
 
-    private = PrivateTransactionRoute(client)
+    private = PrivateTransactionRoute(client, deadline_s=PATIENCE_S)
     book = RouteBook([Public()], [private], RoutePolicy(public_after_blocks=2))
     for head in (41, 42, 43):
         book.see(head)
@@ -128,9 +131,8 @@ async def test_a_relay_that_says_yes_and_forgets_is_overtaken_by_the_public(
 async def test_the_same_bytes_go_to_many_at_once_under_one_hash(
     at: Relay, client: RelayClient
 ) -> None:
-    second = await asyncio.gather(
-        *(route.send(attempt().raw) for route in (PrivateTransactionRoute(client),) * 3)
-    )
+    route = PrivateTransactionRoute(client, deadline_s=PATIENCE_S)
+    second = await asyncio.gather(*(route.send(attempt().raw) for _ in range(3)))
     assert second == [Answer("accepted")] * 3
     assert {each.raws for each in at.taken} == {("0x" + attempt().raw.hex(),)}
 
@@ -147,7 +149,7 @@ async def test_errors_name_the_route_and_hold_neither_url_nor_body(
 ) -> None:
     at.manners = Manners(garbage=b"nonsense")
     with pytest.raises(Exception) as caught:
-        await client.call("eth_sendBundle", {"txs": ["0xc0ffee"]}, 1.0)
+        await client.call("eth_sendBundle", {"txs": ["0xc0ffee"]}, PATIENCE_S)
     words = repr(caught.value) + str(caught.value)
     assert "relay" in words
     assert "c0ffee" not in words
@@ -157,5 +159,5 @@ async def test_errors_name_the_route_and_hold_neither_url_nor_body(
 async def test_a_blocker_over_http_is_held_to_the_hash() -> None:
     garbage = b'{"jsonrpc":"2.0","id":1,"result":"0x12"}'
     async with relay(Manners(garbage=garbage)) as other, RpcHttp("blocker", other.url) as rpc:
-        assert await MevBlockerRoute(rpc).send(attempt().raw) == Answer("lied")
+        assert await MevBlockerRoute(rpc, PATIENCE_S).send(attempt().raw) == Answer("lied")
     assert hash_of(attempt().raw) != "0x12"

@@ -23,10 +23,12 @@ from aiohttp import web
 from coincurve import PrivateKey
 from eth_account import Account
 
+from deploy.devnet.chain.node import free_port
 from keeper.cli import main
-from tests.integration.keeper_process import KeeperProcess, free_port
+from tests.integration.keeper_process import KeeperProcess
 from tests.integration.keeper_rig import SHORT_VENUE, Rig, rig_in
 from tests.integration.keeper_stand import WEALTH_WEI
+from tests.unit.chain.scripted_node import PATIENCE_S
 from tests.unit.chain.test_remote_signer import Service
 
 
@@ -124,7 +126,7 @@ def signer() -> Iterator[Signer]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    assert up.wait(5)
+    assert up.wait(PATIENCE_S)
     made, loop = found[0]
     yield made
     loop.call_soon_threadsafe(end.set)

@@ -9,7 +9,7 @@ from deploy.devnet.chain.node import Node
 from deploy.devnet.venue.deployment import keeper_config
 from deploy.devnet.venue.parameters import VenueParameters, wad
 from deploy.devnet.venue.quotes import Quotes
-from keeper.protocols.derive.readings import Readings
+from keeper.protocols.derive.margins.readings import Readings
 from keeper.protocols.derive.wiring import DeriveConfig
 from tests.integration.desk import DAY_S, Desk
 from tests.integration.history import History, reading, snapshot_of

@@ -16,9 +16,9 @@ from deploy.devnet.venue.deployment import keeper_config
 from deploy.devnet.venue.driver import Driver
 from deploy.devnet.venue.parameters import wad
 from deploy.devnet.venue.scene import GENESIS_S, Scene
-from keeper.protocols.derive.accrual import Accrual, with_interest
-from keeper.protocols.derive.compare import comparable, differences
+from keeper.protocols.derive.margins.accrual import Accrual, with_interest
 from keeper.protocols.derive.record import digest
+from keeper.protocols.derive.views.compare import comparable, differences
 from keeper.protocols.derive.wiring import DeriveConfig
 from tests.integration.history import History, reading, snapshot_of
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from tests.integration.keeper_rig import SHORT_VENUE, Rig, rig_in
 pytestmark = pytest.mark.node
 
 SAVE_BLOCKS = 4
+DECIDES = ("state_agrees", "block")
 
 
 def kept(rig: Rig, **changes: Any) -> KeeperProcess:
@@ -66,6 +69,18 @@ def market(rig: Rig) -> list[int]:
     ]
 
 
+@contextmanager
+def saved(folder: Path, blocks: int) -> Iterator[tuple[Rig, KeeperProcess, list[int]]]:
+    """Yield a rig, a keeper that saved its state after so many blocks and ended, the accounts."""
+    with rig_in(folder, SHORT_VENUE) as rig:
+        accounts = market(rig)
+        keeper = begun(rig, kept(rig))
+        for _ in range(blocks):
+            rig.play(keeper)
+        ended(keeper)
+        yield rig, keeper, accounts
+
+
 def test_a_restart_goes_on_from_the_last_block_before_the_stop(tmp_path: Path) -> None:
     with rig_in(tmp_path, SHORT_VENUE) as rig:
         market(rig)
@@ -78,7 +93,8 @@ def test_a_restart_goes_on_from_the_last_block_before_the_stop(tmp_path: Path) -
         rig.open(rig.cash("70"), rig.perp("-0.5"))
         begun(rig, keeper)
         assert beginnings(keeper) == ["state_loaded"]
-        assert not keeper.lines("block"), "nothing was decided before the state was compared"
+        words = [line["event"] for line in keeper.lines() if line["event"] in DECIDES]
+        assert words[0] == "state_agrees", "nothing was decided before the state was compared"
         rig.play(keeper, spot=2_940)
         assert keeper.lines("block")[-1]["accounts"] == 4
         assert rig.apart(keeper) == []
@@ -128,12 +144,7 @@ def test_a_saved_block_that_left_the_chain_is_left_for_an_older_one(tmp_path: Pa
 
 
 def test_without_a_file_of_this_chain_a_snapshot_is_taken(tmp_path: Path) -> None:
-    with rig_in(tmp_path, SHORT_VENUE) as rig:
-        market(rig)
-        keeper = begun(rig, kept(rig))
-        rig.play(keeper)
-        rig.play(keeper)
-        ended(keeper)
+    with saved(tmp_path, 2) as (rig, keeper, _):
         rig.node.call("anvil_reorg", 3, [])
         rig.resume()
         begun(rig, keeper)
@@ -144,12 +155,7 @@ def test_without_a_file_of_this_chain_a_snapshot_is_taken(tmp_path: Path) -> Non
 
 
 def test_a_reorg_below_the_block_of_the_file_begins_anew(tmp_path: Path) -> None:
-    with rig_in(tmp_path, SHORT_VENUE) as rig:
-        market(rig)
-        keeper = begun(rig, kept(rig))
-        rig.play(keeper)
-        rig.play(keeper)
-        ended(keeper)
+    with saved(tmp_path, 2) as (rig, keeper, _):
         begun(rig, keeper)
         rig.play(keeper)
         rig.node.call("anvil_reorg", 3, [])
@@ -166,11 +172,7 @@ def test_a_reorg_below_the_block_of_the_file_begins_anew(tmp_path: Path) -> None
 def test_a_state_that_disagrees_with_the_chain_decides_nothing_and_is_never_used_again(
     tmp_path: Path,
 ) -> None:
-    with rig_in(tmp_path, SHORT_VENUE) as rig:
-        accounts = market(rig)
-        keeper = begun(rig, kept(rig))
-        rig.play(keeper)
-        ended(keeper)
+    with saved(tmp_path, 1) as (rig, keeper, accounts):
         wrong = falsified(keeper, accounts[-1])
         begun(rig, keeper)
         keeper.wait("a snapshot", lambda: beginnings(keeper) == ["state_loaded", "snapshot_taken"])

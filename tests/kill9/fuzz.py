@@ -32,7 +32,7 @@ class Tally:
     """What was done to the keepers, and what they did wrong."""
 
     kills: Counter[str] = field(default_factory=Counter)
-    patience_s: float = 25.0  # a keeper that does not end in this time is stuck
+    patience_s: float = 120.0  # a keeper that does not end in this time is stuck
     reorgs: int = 0
     drops: int = 0
     accounts: int = 0

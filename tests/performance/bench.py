@@ -15,8 +15,8 @@ from typing import Any
 
 from deploy.devnet.chain.artifacts import ArtifactError
 from deploy.devnet.chain.node import NodeError
-from keeper.margin.kernel import THREADS
-from keeper.margin.kernel_warm import warm
+from keeper.margin.kernel.front import THREADS
+from keeper.margin.kernel.warm import warm
 from tests.performance import (
     book_figures,
     chain_bench,

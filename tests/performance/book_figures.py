@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from keeper.margin.book import Book, Market, Result
-from keeper.margin.kernel_grid import forward_grid, moved
-from keeper.margin.kernel_warm import warm
+from keeper.margin.kernel.grid import forward_grid, moved
+from keeper.margin.kernel.warm import warm
 from keeper.margin.methods.pmrm2 import Pmrm2
 from keeper.margin.netting import Places
 from keeper.margin.screen import Screen
@@ -98,7 +98,7 @@ def start() -> dict[str, Any]:
     warm()
     program = (
         "import time; began = time.perf_counter()\n"
-        "from keeper.margin.kernel_warm import first_result\n"
+        "from keeper.margin.kernel.warm import first_result\n"
         "first_result(); print(1e3 * (time.perf_counter() - began))\n"
     )
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}

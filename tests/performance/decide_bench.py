@@ -24,7 +24,7 @@ from keeper.domain.events import BlockSealed, Entry
 from keeper.liquidation.limits import LimitParameters
 from keeper.machine import Machine, MachineParameters
 from keeper.machine.screening import Screens
-from keeper.margin.kernel_warm import warm
+from keeper.margin.kernel.warm import warm
 from keeper.protocols.derive.tables import CollateralRow, ScenarioRow
 from strategies.flag_only import FlagOnly
 from tests.performance.market_book import DAYS, LINE_MEDIAN, LINE_SIGMA, SPOT, parameters

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from keeper.margin.kernel import aligned, netted_worst
-from keeper.margin.kernel_shapes import Rows
+from keeper.margin.kernel.front import aligned, netted_worst
+from keeper.margin.kernel.shapes import Rows
 from tests.performance.stopwatch import medians
 
 

@@ -14,7 +14,7 @@ from keeper.domain.logs import Logs
 from keeper.portfolio.exact import HI_MAX
 from keeper.portfolio.image import cut
 from keeper.protocols.derive.derive import Derive
-from keeper.protocols.derive.fold_hot import fold_logs
+from keeper.protocols.derive.logs.fold_hot import fold_logs
 from keeper.venue import fold_each
 from tests.unit.domain.columnar import columnar
 from tests.unit.protocols.derive.deployment import (

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keeper.margin.book import Book, Kind, Listing, Market, Result
-from keeper.margin.kernel import compiled
+from keeper.margin.kernel.front import compiled
 from keeper.margin.methods.pmrm2 import Pmrm2
 from keeper.margin.methods.pmrm2_compiled import require_compiled
 from tests.property.margin_markets import World

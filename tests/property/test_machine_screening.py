@@ -10,7 +10,7 @@ from keeper.liquidation.triage import triage
 from keeper.machine.assessing import required
 from keeper.machine.screening import Screens, compute
 from keeper.margin.book import Flags, Floats
-from keeper.margin.kernel import THREADS
+from keeper.margin.kernel.front import THREADS
 from keeper.margin.methods.pmrm2 import Pmrm2
 from keeper.margin.screen import COLUMNS
 from keeper.venue import Ahead, Margined, VenueBook

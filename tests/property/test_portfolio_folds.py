@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from keeper.domain.events import BlockSealed
 from keeper.portfolio.state import Portfolio
-from keeper.protocols.derive import events as ev
-from keeper.protocols.derive.fold import WRITERS, Fold
+from keeper.protocols.derive.logs import events as ev
+from keeper.protocols.derive.logs.fold import WRITERS, Fold
 from keeper.protocols.derive.record import dump, load
 from keeper.protocols.derive.tables import (
     BasisRow,

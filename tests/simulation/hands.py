@@ -21,7 +21,7 @@ from keeper.domain.events import (
     TransactionReverted,
 )
 from keeper.domain.units import AccountId
-from keeper.protocols.derive.calls import reason
+from keeper.protocols.derive.actions.calls import reason
 from tests.simulation import places as on
 from tests.simulation.sim_chain import GWEI, Bytes, SimChain, digest
 from tests.simulation.venue_auctions import ERRORS

@@ -25,7 +25,7 @@ from keeper.portfolio.positions import Positions
 from keeper.portfolio.tables import Table
 from keeper.portfolio.undo import UndoLog
 from keeper.protocols.derive.derive import Derive
-from keeper.protocols.derive.readings import Readings
+from keeper.protocols.derive.margins.readings import Readings
 
 
 Plant = Callable[[], AbstractContextManager[None]]

@@ -12,7 +12,7 @@ from keeper.domain.events import BlockSealed, Entry
 from keeper.machine.screening import Screens
 from keeper.margin.book import Floats
 from keeper.margin.methods.pmrm2_fall import Valued
-from keeper.protocols.derive.decode import decode
+from keeper.protocols.derive.logs.decode import decode
 from tests.simulation import auditor, checkers, planted, run
 from tests.simulation import places as on
 from tests.simulation.checkers import Violated

@@ -26,7 +26,7 @@ from keeper.domain.effects import Effects
 from keeper.domain.events import BlockSealed, Entry
 from keeper.liquidation.limits import LimitParameters
 from keeper.machine import Machine, MachineParameters
-from keeper.margin.kernel_warm import warm
+from keeper.margin.kernel.warm import warm
 from keeper.portfolio.state import Portfolio
 from keeper.ports import Header, Timing
 from keeper.protocols.derive.derive import Derive

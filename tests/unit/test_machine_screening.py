@@ -8,7 +8,7 @@ import pytest
 from keeper.machine.assessing import required
 from keeper.machine.screening import SCREENED_FROM, Screens, compute
 from keeper.margin.book import Book, Flags
-from keeper.margin.kernel_grid import moved
+from keeper.margin.kernel.grid import moved
 from keeper.margin.methods.pmrm2 import Pmrm2
 from keeper.margin.screen import COLUMNS
 from keeper.venue import Ahead, VenueBook

@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.unit.chain.scripted_node import PATIENCE_S
 from tests.world.fault_proxy import FaultProxy, fault_proxy
 
 
@@ -28,7 +29,7 @@ async def opened(proxy: FaultProxy) -> Streams:
     return await asyncio.open_connection("127.0.0.1", proxy.port)
 
 
-async def said(streams: Streams, words: bytes, within_s: float = 2.0) -> bytes:
+async def said(streams: Streams, words: bytes, within_s: float = PATIENCE_S) -> bytes:
     streams[1].write(words)
     return await asyncio.wait_for(streams[0].read(1024), within_s)
 
@@ -73,12 +74,12 @@ async def test_a_close_ends_a_connection_in_order_and_a_reset_breaks_it() -> Non
         closed = await opened(proxy)
         assert await said(closed, b"one") == b"one"
         proxy.close()
-        assert await asyncio.wait_for(closed[0].read(), 2) == b""
+        assert await asyncio.wait_for(closed[0].read(), PATIENCE_S) == b""
         broken = await opened(proxy)
         assert await said(broken, b"one") == b"one"
         proxy.reset()
         with pytest.raises(ConnectionResetError):
-            await asyncio.wait_for(broken[0].read(), 2)
+            await asyncio.wait_for(broken[0].read(), PATIENCE_S)
         for _, writer in (closed, broken):
             writer.close()
 
@@ -88,5 +89,5 @@ async def test_a_refused_connection_is_broken_at_once() -> None:
         proxy.refusing = True
         streams = await opened(proxy)
         with pytest.raises(ConnectionResetError):
-            await asyncio.wait_for(streams[0].read(), 2)
+            await asyncio.wait_for(streams[0].read(), PATIENCE_S)
         streams[1].close()

@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from deploy.devnet.chain.node import Node, NodeOptions
+from tests.unit.chain.scripted_node import PATIENCE_S
 from tests.world.rpc_proxy import RateLimit, RpcProxy, rpc_proxy
 from tests.world.rpc_rules import (
     delaying,
@@ -43,7 +44,9 @@ async def told(proxy: RpcProxy, node: Node, blocks: int, expect: int) -> list[in
         await socket.receive()
         for _ in range(blocks):
             await asyncio.to_thread(node.call, "evm_mine")
-        messages = [json.loads((await socket.receive(timeout=5)).data) for _ in range(expect)]
+        messages = [
+            json.loads((await socket.receive(timeout=PATIENCE_S)).data) for _ in range(expect)
+        ]
         numbers = [int(each["params"]["result"]["number"], 16) for each in messages]
         return [number - min(numbers) for number in numbers]
 
@@ -101,9 +104,9 @@ async def test_logs_that_were_told_are_taken_back_as_geth_does(chain: Node) -> N
         transaction = {"from": sender, "to": emitter, "gas": "0x186a0"}
         await asyncio.to_thread(chain.call, "eth_sendTransaction", transaction)
         await asyncio.to_thread(chain.call, "evm_mine")
-        log = json.loads((await socket.receive(timeout=5)).data)["params"]["result"]
+        log = json.loads((await socket.receive(timeout=PATIENCE_S)).data)["params"]["result"]
         assert await proxy.take_back(log["blockHash"]) == 1
-        removed = json.loads((await socket.receive(timeout=5)).data)["params"]["result"]
+        removed = json.loads((await socket.receive(timeout=PATIENCE_S)).data)["params"]["result"]
         assert removed == log | {"removed": True}
 
 

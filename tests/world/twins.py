@@ -31,14 +31,14 @@ class Twins:
         for _ in range(blocks):
             self._time += 12
             for node in (self.one, self.other) if on is None else (on,):
-                self._mine_at(node, self._time)
+                self.mine_at(node, self._time)
 
     def part(self, blocks: int = 1) -> None:
         """Mine a different block of the same height on each."""
         for _ in range(blocks):
             self._time += 12
-            self._mine_at(self.one, self._time)
-            self._mine_at(self.other, self._time + 1)
+            self.mine_at(self.one, self._time)
+            self.mine_at(self.other, self._time + 1)
 
     def meet(self) -> None:
         """Take back what differs on both, and mine as many blocks that are equal.
@@ -56,17 +56,25 @@ class Twins:
 
     def catch_up(self) -> None:
         """Mine on the other node what it lacks of the first one's blocks."""
+        for timestamp in self.missing():
+            self.mine_at(self.other, timestamp)
+
+    def missing(self) -> list[int]:
+        """Return the timestamps of the first one's blocks that the other node lacks."""
         first = int(self.other.call("eth_blockNumber"), 16) + 1
-        for number in range(first, int(self.one.call("eth_blockNumber"), 16) + 1):
-            block = self.one.call("eth_getBlockByNumber", hex(number), False)
-            self._mine_at(self.other, int(block["timestamp"], 16))
+        last = int(self.one.call("eth_blockNumber"), 16)
+        blocks = [
+            self.one.call("eth_getBlockByNumber", hex(number), False)
+            for number in range(first, last + 1)
+        ]
+        return [int(block["timestamp"], 16) for block in blocks]
 
     @staticmethod
     def hash_at(node: Node, number: int) -> str:
         return str(node.call("eth_getBlockByNumber", hex(number), False)["hash"])
 
     @staticmethod
-    def _mine_at(node: Node, timestamp: int) -> None:
+    def mine_at(node: Node, timestamp: int) -> None:
         node.call("evm_setNextBlockTimestamp", timestamp)
         node.call("evm_mine")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from keeper.app.audit.rules import Look, RulesWatch
 from keeper.domain.errors import KeeperError
 from keeper.domain.events import RulesObserved
-from keeper.protocols.derive.authority_standing import SLOTS
+from keeper.protocols.derive.views.authority_standing import SLOTS
 from tests.unit.app.audit_world import FakeEndpoint
 from tests.unit.protocols.derive import deployment as on
 from tests.unit.protocols.derive.chain_views import hash_of

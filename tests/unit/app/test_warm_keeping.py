@@ -23,6 +23,7 @@ from keeper.runtime.clock import SystemClock
 from keeper.runtime.supervisor import Ended
 from keeper.telemetry.health import Health, HealthLimits
 from tests.unit.app.warm_world import WarmWorld, hash_at
+from tests.unit.chain.scripted_node import PATIENCE_S
 from tests.unit.protocols.derive.deployment import MANAGER, NOW
 from tests.unit.protocols.derive.test_snapshot import HEAD
 
@@ -65,7 +66,7 @@ class Run:
         return seen
 
     async def until(self, done: Callable[[], object]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while not done():
                 assert not self.service.done(), self.service.exception()
                 await asyncio.sleep(0.001)
@@ -288,7 +289,7 @@ async def test_a_file_being_written_when_a_drift_is_found_is_not_begun_from(
         def slowly(places: Places, taken: Cut, label: Label) -> tuple[Path, str]:
             loop.call_soon_threadsafe(drifted, run)
             loop.call_soon_threadsafe(found.set)
-            assert found.wait(10)
+            assert found.wait(PATIENCE_S)
             return write_state(places, taken, label)
 
         monkeypatch.setattr(warm_keeping, "write_state", slowly)

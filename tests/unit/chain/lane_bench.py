@@ -16,15 +16,17 @@ from keeper.chain.sending.nurse import FollowParameters
 from keeper.chain.sending.sender import ExecutionParameters, LaneExecutor, Surroundings
 from keeper.domain.effects import Call, Command
 from keeper.domain.errors import KeeperError
-from keeper.domain.events import Event
+from keeper.domain.events import CommandSent, Event
 from keeper.ports import Clock
 from tests.unit.chain.fake_node import CHAIN_ID, TARGET, FakeNode
+from tests.unit.chain.scripted_node import PATIENCE_S
 
 
 LANE = "0x1a642f0e3c3af545e7acbd38b07251b3990914f1"
 FUNDS = 10**21
 QUICK = ExecutionParameters(
     recovery_retry_ms=5,
+    catch_up_ms_max=60_000,  # a slow disk is no reason for another outcome
     follow=FollowParameters(rebroadcast_blocks=1, poll_ms=60_000),
     farewell=FarewellParameters(wait_ms_max=0),
 )
@@ -111,17 +113,17 @@ def command(
 
 
 class Told:
-    """What was posted and reported, in order."""
+    """What was posted and reported, in order, and the task that does so."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.reports: list[tuple[str, KeeperError]] = []
-        self.lanes = 0
+        self.task: asyncio.Task[None] | None = None
 
     def of(self, kind: type) -> list:
         return [event for event in self.events if isinstance(event, kind)]
 
-    async def until(self, holds: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    async def until(self, holds: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
         async with asyncio.timeout(timeout_s):
             while not holds():  # noqa: ASYNC110 - `holds` looks at more than what is posted
                 await asyncio.sleep(0.001)
@@ -159,7 +161,7 @@ async def running(
     task = None
     try:
         executor = LaneExecutor(CHAIN_ID, around, ledger, signers, parameters, point)
-        task = asyncio.create_task(executor.run(told.events.append))
+        told.task = task = asyncio.create_task(executor.run(told.events.append))
         await told.until(lambda: len(told.events) >= lanes or task.done())
         if task.done():
             await task
@@ -173,6 +175,15 @@ async def running(
         await ledger.close()
 
 
+async def sent(
+    node: FakeNode, executor: LaneExecutor, told: Told, *numbers: int, **changes: object
+) -> None:
+    """Submit commands of these numbers and wait until so many more were sent."""
+    before = len(told.of(CommandSent))
+    executor.submit([command(node, number, **changes) for number in numbers])
+    await told.until(lambda: len(told.of(CommandSent)) == before + len(numbers))
+
+
 async def follow(node: FakeNode, executor: LaneExecutor, blocks: int = 1) -> None:
     """Mine, tell the executor of each block, and wait until it has followed it."""
     for _ in range(blocks):
@@ -183,6 +194,6 @@ async def follow(node: FakeNode, executor: LaneExecutor, blocks: int = 1) -> Non
 async def catch_up(node: FakeNode, executor: LaneExecutor) -> None:
     """Tell the executor of the node's head and wait until it stands there."""
     executor.on_block(node.head.number, node.head.hash)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while executor.followed != node.head.hash:  # noqa: ASYNC110 - it tells nobody
             await asyncio.sleep(0.001)

@@ -13,6 +13,11 @@ from keeper.chain.link.transport import LIMITS, TransportLimits
 from keeper.chain.link.websocket import RpcSocket
 
 
+# For what is sure to come: a machine with much else to do may take its time, and no test is slower
+# for it. What must not come is waited for in turns or polls, never in seconds.
+PATIENCE_S = 60.0
+
+
 class HostClock:
     """The `Clock` port over the host's clocks."""
 
@@ -91,7 +96,7 @@ async def for_ever(_: SocketSide) -> None:
     await asyncio.sleep(3600)
 
 
-async def until(holds: Callable[[], bool], within_s: float = 5.0) -> None:
+async def until(holds: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
     """Wait for a condition that no event announces; TimeoutError when it does not come."""
     async with asyncio.timeout(within_s):
         while not holds():  # noqa: ASYNC110 - the tested object has no event for it

@@ -1,6 +1,5 @@
 """Breakers: each stops new bytes under its own word; those that latch survive a restart."""
 
-import asyncio
 from dataclasses import replace
 
 import pytest
@@ -14,15 +13,8 @@ from keeper.domain.events import (
     CommandSent,
     TransactionReverted,
 )
-from tests.unit.chain.fake_node import CHAIN_ID, GWEI, FakeNode
-from tests.unit.chain.lane_bench import QUICK, command, follow, running
-
-
-@pytest.fixture
-def node() -> FakeNode:
-    made = FakeNode()
-    made.mine(3)
-    return made
+from tests.unit.chain.fake_node import CHAIN_ID, GWEI
+from tests.unit.chain.lane_bench import QUICK, catch_up, command, follow, running
 
 
 def with_breakers(**changes):
@@ -136,7 +128,6 @@ async def test_live_bytes_are_still_sent_again_and_not_bumped_behind_an_open_bre
         sent = len(node.sent)
         for _ in range(2):
             node.mine(empty=True)
-            executor.on_block(node.head.number, node.head.hash)
-            await asyncio.sleep(0.05)
+            await catch_up(node, executor)
         assert len(node.sent) > sent
         assert len(set(node.sent)) == 1

@@ -17,7 +17,7 @@ from keeper.domain.events import (
     TransactionOrphaned,
     TransactionReverted,
 )
-from tests.unit.chain.fake_node import GWEI, FakeNode
+from tests.unit.chain.fake_node import GWEI
 from tests.unit.chain.lane_bench import (
     LANE,
     QUICK,
@@ -29,13 +29,6 @@ from tests.unit.chain.lane_bench import (
 
 
 NARROW = replace(QUICK, lanes=LaneParameters(in_flight_max=2))
-
-
-@pytest.fixture
-def node() -> FakeNode:
-    made = FakeNode()
-    made.mine(3)
-    return made
 
 
 def wanted(node, identifier, worth, **changes):

@@ -1,4 +1,4 @@
-"""Whatever a node sends ends in an answer or a classified endpoint fault, and quickly.
+"""Whatever a node sends ends in an answer or a classified endpoint fault; how soon, a bench tells.
 
 A slice runs with every test run; KEEPER_SOAK=1 runs the million.
 """
@@ -7,7 +7,6 @@ import asyncio
 import json
 import os
 import random
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,13 +17,12 @@ from keeper.chain.link.transport import TransportLimits
 from keeper.chain.link.websocket import RpcSocket
 from keeper.domain.errors import EndpointError, EndpointUnreachable, MalformedReply
 from tests.unit.chain.fake_chain import expected, fold
-from tests.unit.chain.scripted_node import HostClock, SocketSide, dialogue, for_ever
+from tests.unit.chain.scripted_node import PATIENCE_S, HostClock, SocketSide, dialogue, for_ever
 from tests.unit.chain.test_heads import START, following
 from tests.world.hostile_frames import bent, hostile
 
 
 FRAMES = 1_000_000 if os.environ.get("KEEPER_SOAK") else 20_000
-BLOCK_TIME_S = 0.25  # the shortest of any chain that we know of
 READERS: tuple[Callable[[str, Any], object], ...] = (
     wire.header,
     wire.block,
@@ -34,25 +32,29 @@ READERS: tuple[Callable[[str, Any], object], ...] = (
 )
 
 
+def taken_in(raw: bytes) -> tuple[frames.Frame, int, int]:
+    """Return a frame, and how many readings of its answers went well, and were refused."""
+    frame = frames.parse(raw)
+    read = malformed = 0
+    for item in frame.items:
+        for reader in READERS:
+            try:
+                reader("node", item.result)
+                read += 1
+            except MalformedReply:
+                malformed += 1
+    return frame, read, malformed
+
+
 def test_no_frame_makes_the_parser_or_the_readers_fall_over() -> None:
-    slowest_s = 0.0
     read = malformed = 0
     for raw in hostile(1, FRAMES):
-        began = time.perf_counter()
-        frame = frames.parse(raw)
-        for item in frame.items:
-            for reader in READERS:
-                try:
-                    reader("node", item.result)
-                    read += 1
-                except MalformedReply:
-                    malformed += 1
-        slowest_s = max(slowest_s, time.perf_counter() - began)
+        frame, good, bad = taken_in(raw)
+        read, malformed = read + good, malformed + bad
         assert frame.items or frame.unattributed or frame.problems
     # Both happen, or the fuzz is not one: all refused, or nothing bent.
     assert read > FRAMES // 100
     assert malformed > FRAMES // 100
-    assert slowest_s < BLOCK_TIME_S
 
 
 async def test_every_call_that_is_out_ends_in_an_answer_or_a_classified_fault() -> None:
@@ -76,7 +78,7 @@ async def test_every_call_that_is_out_ends_in_an_answer_or_a_classified_fault() 
     assert {"RpcError", "MalformedReply"} <= set(faults)
 
 
-async def test_a_flood_of_hostile_frames_ends_the_connection_and_stalls_nobody() -> None:
+async def test_a_flood_of_hostile_frames_ends_the_connection() -> None:
     async def script(node: SocketSide) -> None:
         for raw in hostile(3, 5_000):
             await node.socket.send_bytes(raw)
@@ -84,18 +86,11 @@ async def test_a_flood_of_hostile_frames_ends_the_connection_and_stalls_nobody()
                 return
         await for_ever(node)
 
-    worst_s = 0.0
     async with dialogue(script, TransportLimits(malformed_frames_max=16)) as socket:
-        closed = asyncio.create_task(socket.closed())
-        calling = asyncio.create_task(socket.call("eth_any", [], deadline_s=5))
-        while not closed.done():
-            began = time.perf_counter()
-            await asyncio.sleep(0.001)
-            worst_s = max(worst_s, time.perf_counter() - began)
-        assert isinstance(closed.result(), EndpointUnreachable)
+        calling = asyncio.create_task(socket.call("eth_any", [], deadline_s=PATIENCE_S))
+        assert isinstance(await asyncio.wait_for(socket.closed(), PATIENCE_S), EndpointUnreachable)
         await asyncio.wait([calling])  # one of the frames may have answered it
         assert isinstance(calling.exception(), EndpointError | None)
-    assert worst_s < BLOCK_TIME_S
 
 
 def _broken(value: Any, chance: random.Random) -> Any:

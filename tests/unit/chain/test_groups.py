@@ -16,7 +16,7 @@ from keeper.domain.events import (
     LaneObserved,
     TransactionIncluded,
 )
-from tests.unit.chain.fake_node import CHAIN_ID, FakeNode
+from tests.unit.chain.fake_node import CHAIN_ID
 from tests.unit.chain.lane_bench import (
     LANE,
     QUICK,
@@ -27,13 +27,6 @@ from tests.unit.chain.lane_bench import (
     running,
     signer,
 )
-
-
-@pytest.fixture
-def node() -> FakeNode:
-    made = FakeNode()
-    made.mine(3)
-    return made
 
 
 async def test_a_group_is_one_commit_and_the_best_is_committed_before_it(node, tmp_path):

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.unit.chain.scripted_node import PATIENCE_S
+
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="prctl and /proc are Linux's")
 
@@ -36,7 +38,7 @@ def test_before_the_first_key_the_process_cannot_be_dumped() -> None:
         deny_dumps()
         print(dumpable(), *resource.getrlimit(resource.RLIMIT_CORE))
         """
-    ).communicate(timeout=30)
+    ).communicate(timeout=PATIENCE_S)
     assert said.split() == ["1", "0", "0", "0"]
 
 
@@ -57,7 +59,7 @@ def test_a_process_of_the_same_user_cannot_read_its_memory(denied: bool) -> None
             except PermissionError:
                 print("refused")
             """
-        ).communicate(timeout=30)
+        ).communicate(timeout=PATIENCE_S)
         assert said == ("refused\n" if denied else "read\n")
     finally:
         holder.send_signal(signal.SIGKILL)

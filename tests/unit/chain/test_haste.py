@@ -17,7 +17,7 @@ from keeper.domain.events import (
     TransactionDropped,
     TransactionReverted,
 )
-from tests.unit.chain.fake_node import GWEI, FakeNode
+from tests.unit.chain.fake_node import GWEI
 from tests.unit.chain.lane_bench import LANE, QUICK, command, follow, running
 
 
@@ -27,13 +27,6 @@ HASTY = replace(
     preflight=PreflightParameters(mode="parallel"),
     breakers=BreakerParameters(hurried_loss_hour_wei_max=10 * RISK),
 )
-
-
-@pytest.fixture
-def node() -> FakeNode:
-    made = FakeNode()
-    made.mine(3)
-    return made
 
 
 def hold_trials(node) -> asyncio.Event:

@@ -9,8 +9,10 @@ from keeper.chain.link.branch import GapTooDeep
 from keeper.chain.sealing.heads import HeadFollower, HeadsConfig
 from keeper.domain.errors import ConfigError, DeadlineExceeded, RateLimited, RpcError
 from keeper.domain.events import BlockSealed, ChainRewound, Event
+from keeper.ports import Clock
+from tests.simulation.virtual_loop import VirtualClock, VirtualLoop
 from tests.unit.chain.fake_chain import CHAIN_ID, WATCHED, FakeChain, expected, fold
-from tests.unit.chain.scripted_node import HostClock
+from tests.unit.chain.scripted_node import PATIENCE_S, HostClock, until
 
 
 START = 3
@@ -26,15 +28,15 @@ POLLING = HeadsConfig(
 class Following:
     """A follower at work on a fake chain, and what it posted."""
 
-    def __init__(self, chain: FakeChain, config: HeadsConfig) -> None:
+    def __init__(self, chain: FakeChain, config: HeadsConfig, clock: Clock) -> None:
         self.chain = chain
         self.events: list[Event] = []
         start = chain.header(START)
-        self.follower = HeadFollower(chain, HostClock(), config, CHAIN_ID, start, [WATCHED])
+        self.follower = HeadFollower(chain, clock, config, CHAIN_ID, start, [WATCHED])
         self.task = asyncio.create_task(self.follower.run(self.events.append))
 
     async def until(self, number: int, block: str) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while (self.follower.status.number, self.follower.status.hash) != (number, block):
                 assert not self.task.done(), self.task.exception()
                 await asyncio.sleep(0.001)
@@ -54,12 +56,12 @@ class Following:
 
 @asynccontextmanager
 async def following(
-    config: HeadsConfig = CONFIG, *, chain: FakeChain | None = None
+    config: HeadsConfig = CONFIG, *, chain: FakeChain | None = None, clock: Clock | None = None
 ) -> AsyncIterator[Following]:
     chain = chain or chain_of(START)
-    at_work = Following(chain, config)
+    at_work = Following(chain, config, clock or HostClock())
     try:
-        await asyncio.sleep(0.01)
+        await until(lambda: bool(chain.asked))  # it has subscribed, and knows the head
         yield at_work
     finally:
         at_work.task.cancel()
@@ -328,9 +330,8 @@ async def test_a_block_that_does_not_fit_is_not_sealed(twist: Any) -> None:
 
         it.chain.answer = lie
         it.chain.mine(logs=0)  # with logs, their block hash would give some of the lies away
-        await asyncio.sleep(0.05)
+        await until(lambda: bool(it.chain.drops))
         assert not it.events
-        assert it.chain.drops
         it.chain.answer = it.chain.truth
         await it.caught_up()
 
@@ -346,7 +347,7 @@ async def test_a_log_of_another_block_is_not_sealed() -> None:
 
         it.chain.answer = lie
         it.chain.mine()
-        await asyncio.sleep(0.05)
+        await until(lambda: bool(it.chain.drops))
         assert not it.events
         it.chain.answer = it.chain.truth
         await it.caught_up()
@@ -370,7 +371,7 @@ async def test_a_rewind_below_the_window_ends_the_run() -> None:
         await it.caught_up()
         it.chain.reorg(12, longer=1)
         with pytest.raises(GapTooDeep):
-            await asyncio.wait_for(it.task, 5)
+            await asyncio.wait_for(it.task, PATIENCE_S)
         assert not it.rewinds
 
 
@@ -380,32 +381,45 @@ async def test_a_gap_beyond_its_limit_ends_the_run() -> None:
         it.chain.mine(11, tell=False)
         it.chain.tell(it.chain.tip)
         with pytest.raises(GapTooDeep):
-            await asyncio.wait_for(it.task, 5)
+            await asyncio.wait_for(it.task, PATIENCE_S)
         assert not it.events
 
 
-async def test_silence_for_three_block_times_makes_a_new_connection() -> None:
+def test_silence_for_three_block_times_makes_a_new_connection() -> None:
     config = HeadsConfig(block_time_ms=20, poll_interval_ms=10, call_deadline_ms=1000)
-    async with following(config) as it:
-        await asyncio.sleep(0.15)
-        assert it.follower.status.stalls >= 1
-        assert any("no new head for 60 ms" in problem for problem in it.chain.drops)
-        assert it.chain.heads_late >= 1
-        # Doubling waits: a quiet chain is not connected to anew every three block times for ever.
-        assert it.follower.status.stalls <= 2
-        it.chain.mine()
-        await it.caught_up()
+    loop = VirtualLoop()
 
-
-async def test_blocks_told_faster_than_they_can_be_read_are_all_sealed_in_order() -> None:
-    async with following() as it:
-        it.chain.delay_s = 0.005
-        for _ in range(50):
+    async def silence() -> None:
+        async with following(config, clock=VirtualClock(loop)) as it:
+            await asyncio.sleep(0.15)
+            assert it.follower.status.stalls == 1
+            assert any("no new head for 60 ms" in problem for problem in it.chain.drops)
+            assert it.chain.heads_late >= 1
+            # Doubling waits: a quiet chain is not connected to anew every three block times.
+            await asyncio.sleep(0.6)
+            assert it.follower.status.stalls == 3
             it.chain.mine()
-            await asyncio.sleep(0.001)
-        await it.caught_up()
-        assert it.sealed[-1].at_tip
-        assert not all(event.at_tip for event in it.sealed)
+            await it.caught_up()
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(silence())
+
+
+def test_blocks_told_faster_than_they_can_be_read_are_all_sealed_in_order() -> None:
+    loop = VirtualLoop()
+
+    async def haste() -> None:
+        async with following(clock=VirtualClock(loop)) as it:
+            it.chain.delay_s = 0.005
+            for _ in range(50):
+                it.chain.mine()
+                await asyncio.sleep(0.001)
+            await it.caught_up()
+            assert it.sealed[-1].at_tip
+            assert not all(event.at_tip for event in it.sealed)
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(haste())
 
 
 async def test_an_error_of_post_ends_the_run_bare() -> None:
@@ -417,7 +431,7 @@ async def test_an_error_of_post_ends_the_run_bare() -> None:
     start = chain.header(START)
     follower = HeadFollower(chain, HostClock(), CONFIG, CHAIN_ID, start, [WATCHED])
     with pytest.raises(ConfigError):
-        await asyncio.wait_for(follower.run(refuse), 5)
+        await asyncio.wait_for(follower.run(refuse), PATIENCE_S)
 
 
 @pytest.mark.parametrize("key", ["block_time_ms", "poll_interval_ms", "window_blocks"])

@@ -10,6 +10,7 @@ from keeper.chain.link.branch import GapTooDeep
 from keeper.chain.sealing.heads import HeadsConfig
 from keeper.domain.errors import FinalityViolated, RpcError
 from tests.unit.chain.fake_chain import FakeChain
+from tests.unit.chain.scripted_node import PATIENCE_S, until
 from tests.unit.chain.test_heads import START, chain_of, following
 
 
@@ -38,7 +39,7 @@ async def test_a_reorg_below_a_final_block_ends_the_run_and_rewinds_nothing(dept
         ours = list(it.chain.canonical)
         it.chain.reorg(depth, longer=1)
         with pytest.raises(FinalityViolated) as raised:
-            await asyncio.wait_for(it.task, 5)
+            await asyncio.wait_for(it.task, PATIENCE_S)
         assert not it.rewinds
         number = START + 6
         assert (raised.value.number, raised.value.expected) == (number, ours[number])
@@ -53,7 +54,7 @@ async def test_what_is_final_stays_final_after_a_rewind() -> None:
         await it.caught_up()
         it.chain.reorg(7, longer=1)
         with pytest.raises(FinalityViolated):
-            await asyncio.wait_for(it.task, 5)
+            await asyncio.wait_for(it.task, PATIENCE_S)
 
 
 async def test_a_reorg_below_the_window_but_above_finality_needs_a_snapshot() -> None:
@@ -62,7 +63,7 @@ async def test_a_reorg_below_the_window_but_above_finality_needs_a_snapshot() ->
         await it.caught_up()
         it.chain.reorg(8, longer=1)
         with pytest.raises(GapTooDeep):
-            await asyncio.wait_for(it.task, 5)
+            await asyncio.wait_for(it.task, PATIENCE_S)
 
 
 async def test_a_head_that_is_merely_short_of_ours_is_given_a_moment() -> None:
@@ -80,10 +81,9 @@ async def test_a_head_that_is_merely_short_of_ours_is_given_a_moment() -> None:
             return it.chain.truth(method, params)
 
         it.chain.answer = balanced
-        await asyncio.sleep(0.1)
+        await until(lambda: turn[0] > 8)
         it.chain.mine(2, tell=False)
         await it.caught_up()
-        assert turn[0] > 4
         assert not it.rewinds
 
 
@@ -93,9 +93,7 @@ async def test_a_head_short_of_a_final_block_is_a_fault_of_the_endpoint_not_a_re
         await it.caught_up()
         lost = it.chain.canonical[-9:]
         it.chain.rewind(9)
-        async with asyncio.timeout(5):
-            while "behind what was" not in it.follower.status.last_problem:  # noqa: ASYNC110
-                await asyncio.sleep(0.005)
+        await until(lambda: "behind what was" in it.follower.status.last_problem)
         assert not it.rewinds
         assert it.chain.drops
         it.chain.canonical += lost

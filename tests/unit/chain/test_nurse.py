@@ -7,20 +7,8 @@ import pytest
 from keeper.chain.sending.fees import FeeParameters
 from keeper.domain.errors import DeadlineExceeded, RpcError
 from keeper.domain.events import CommandRefused, CommandSent
-from tests.unit.chain.fake_node import GWEI, TARGET, FakeNode
-from tests.unit.chain.lane_bench import LANE, QUICK, command, follow, running
-
-
-@pytest.fixture
-def node() -> FakeNode:
-    made = FakeNode()
-    made.mine(3)
-    return made
-
-
-async def sent(node, executor, told, *numbers, **changes):
-    executor.submit([command(node, number, **changes) for number in numbers])
-    await told.until(lambda: len(told.of(CommandSent)) == len(numbers))
+from tests.unit.chain.fake_node import GWEI, TARGET
+from tests.unit.chain.lane_bench import LANE, QUICK, command, follow, running, sent
 
 
 def got_in(*tips_wei):

@@ -10,11 +10,15 @@ from keeper.chain.link.endpoints import EndpointConfig, EndpointState, Role
 from keeper.chain.link.pool import EndpointPool, PoolConfig
 from keeper.domain.errors import ChainMismatch, ConfigError, FinalityViolated
 from tests.unit.chain.fake_chain import digest
-from tests.unit.chain.scripted_node import HostClock, serving, until
+from tests.unit.chain.scripted_node import PATIENCE_S, HostClock, serving, until
 
 
 CONFIG = PoolConfig(
-    block_time_ms=40, call_deadline_ms=500, stall_blocks=1000, mismatch_retry_ms=100
+    block_time_ms=40,
+    call_deadline_ms=60_000,
+    stall_blocks=10_000,
+    agreed_age_blocks_max=10_000,
+    mismatch_retry_ms=100,
 )
 BOTH = (Role.WATCH, Role.READ)
 
@@ -77,7 +81,7 @@ async def pooled(
 
 
 async def agreed(pool: EndpointPool) -> None:
-    await asyncio.wait_for(pool.up(), 5)
+    await asyncio.wait_for(pool.up(), PATIENCE_S)
     await until(lambda: pool.refusal() is None)
 
 
@@ -85,7 +89,7 @@ async def test_endpoints_that_agree_may_send_whatever_their_heads() -> None:
     async with pooled(Chain(20), Chain(22)) as (pool, _):
         assert pool.refusal() == "no endpoint is alive"
         await agreed(pool)
-        assert [each.state for each in pool.endpoints] == [EndpointState.ALIVE] * 2
+        await until(lambda: all(each.state is EndpointState.ALIVE for each in pool.endpoints))
         assert pool.watch.name == "n0"
         assert [each.name for each in pool.witnesses()] == ["n1"]
 
@@ -121,6 +125,7 @@ async def test_one_far_behind_is_out_of_sync_and_proves_itself_before_it_counts(
     one, other = Chain(20), Chain(20)
     async with pooled(one, other) as (pool, _):
         await agreed(pool)
+        await until(lambda: pool.endpoints[1].connected)
         one.head = 24
         await until(lambda: pool.endpoints[1].state is EndpointState.OUT_OF_SYNC)
         assert [each.name for each in pool.readers()] == ["n0", "n1"]
@@ -144,10 +149,12 @@ async def test_the_watch_moves_to_a_better_endpoint_and_keeps_the_one_it_left() 
     one, other = Chain(20), Chain(20)
     async with pooled(one, other) as (pool, _):
         await agreed(pool)
-        topic = await pool.watch.subscribe("newHeads", deadline_s=1, capacity=1, lossy=True)
+        topic = await pool.watch.subscribe(
+            "newHeads", deadline_s=PATIENCE_S, capacity=1, lossy=True
+        )
         other.head = 30
         with pytest.raises(Exception, match="out_of_sync, n1 is better"):
-            await asyncio.wait_for(topic.get(), 5)
+            await asyncio.wait_for(topic.get(), PATIENCE_S)
         pool.watch.drop("what the follower says then")
         await pool.watch.up()
         assert (pool.watch.name, pool.watch.switches) == ("n1", 1)
@@ -182,7 +189,7 @@ async def test_no_endpoint_on_our_chain_ends_the_run() -> None:
     one.chain_id = other.chain_id = "0x2"
     async with pooled(one, other) as (_, task):
         with pytest.raises(ChainMismatch, match="expected 1, was 2"):
-            await asyncio.wait_for(task, 5)
+            await asyncio.wait_for(task, PATIENCE_S)
 
 
 async def test_one_that_leaves_a_final_block_is_dropped_and_all_of_them_end_the_run() -> None:
@@ -196,7 +203,7 @@ async def test_one_that_leaves_a_final_block_is_dropped_and_all_of_them_end_the_
         assert not task.done()
         one.fork_at = 5
         with pytest.raises(FinalityViolated, match="block 10 was final"):
-            await asyncio.wait_for(task, 5)
+            await asyncio.wait_for(task, PATIENCE_S)
 
 
 async def test_without_a_recent_round_nothing_is_sent() -> None:

@@ -9,6 +9,7 @@ from keeper.chain.sending.precedence import Precedence
 from keeper.domain.events import CommandCommitted, CommandSent, TransactionIncluded
 from tests.unit.chain.fake_node import FakeNode
 from tests.unit.chain.lane_bench import command, follow, running
+from tests.unit.chain.scripted_node import PATIENCE_S
 
 
 async def turned(first: Precedence) -> bool:
@@ -46,10 +47,13 @@ async def test_booking_does_not_wait_for_a_slow_trial(monkeypatch: pytest.Monkey
     monkeypatch.setattr(precedence, "WAIT_S_MAX", 0.0)
     first = Precedence()
     first.begin()
-    await asyncio.wait_for(first.turn(), 5.0)
+    await asyncio.wait_for(first.turn(), PATIENCE_S)
 
 
-async def test_a_batch_is_committed_before_the_receipts_of_its_block_are_booked(tmp_path) -> None:
+async def test_a_batch_is_committed_before_the_receipts_of_its_block_are_booked(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precedence, "WAIT_S_MAX", 60.0)  # whatever the disk takes
     node = FakeNode()
     node.mine(3)
     async with running(node, tmp_path / "ledger") as (executor, told):

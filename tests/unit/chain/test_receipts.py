@@ -26,20 +26,9 @@ from tests.unit.chain.lane_bench import (
     command,
     follow,
     running,
+    sent,
 )
-
-
-@pytest.fixture
-def node() -> FakeNode:
-    made = FakeNode()
-    made.mine(3)
-    return made
-
-
-async def sent(node, executor, told, *numbers, **changes):
-    before = len(told.of(CommandSent))
-    executor.submit([command(node, number, **changes) for number in numbers])
-    await told.until(lambda: len(told.of(CommandSent)) == before + len(numbers))
+from tests.unit.chain.scripted_node import PATIENCE_S
 
 
 async def test_an_included_command_is_told_once_with_what_it_cost(node, tmp_path):
@@ -274,7 +263,7 @@ async def go_back(node, file, parameters):
         node.rewind(5)
         node.mine()
         executor.on_block(node.head.number, node.head.hash)
-        await asyncio.sleep(0.1)
+        await asyncio.wait([told.task], timeout=PATIENCE_S)
 
 
 async def test_no_head_for_long_is_asked_for(node, tmp_path):

@@ -24,7 +24,7 @@ from keeper.domain.events import (
     TransactionDropped,
     TransactionIncluded,
 )
-from tests.unit.chain.fake_node import CHAIN_ID, FakeNode
+from tests.unit.chain.fake_node import CHAIN_ID
 from tests.unit.chain.lane_bench import (
     LANE,
     QUICK,
@@ -33,20 +33,9 @@ from tests.unit.chain.lane_bench import (
     follow,
     intent,
     running,
+    sent,
     signer,
 )
-
-
-@pytest.fixture
-def node() -> FakeNode:
-    made = FakeNode()
-    made.mine(3)
-    return made
-
-
-async def sent(node, executor, told, *numbers, **changes):
-    executor.submit([command(node, number, **changes) for number in numbers])
-    await told.until(lambda: len(told.of(CommandSent)) == len(numbers))
 
 
 async def test_live_bytes_are_sent_again_in_nonce_order_before_any_command(node, tmp_path):

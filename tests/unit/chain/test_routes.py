@@ -8,6 +8,7 @@ from keeper.chain.routes.routing import WORDS, Answer, PublicRoute, broadcast, c
 from keeper.domain.errors import DeadlineExceeded, EndpointUnreachable, RateLimited, RpcError
 from tests.unit.chain.fake_node import FakeNode
 from tests.unit.chain.lane_bench import CountingClock, attempt
+from tests.unit.chain.scripted_node import PATIENCE_S
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ class Said:
 async def test_all_routes_are_asked_at_once_and_one_yes_is_a_yes(outcomes, outcome, accepted):
     barrier = asyncio.Barrier(len(outcomes))
     routes = [Said(f"route{i}", each, barrier) for i, each in enumerate(outcomes)]
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_S):
         sent = await broadcast(routes, attempt(), CountingClock())
     assert (sent.outcome, sent.accepted) == (outcome, accepted)
     assert [each.outcome for each in sent.deliveries] == outcomes

@@ -16,15 +16,9 @@ from keeper.domain.events import (
     PreflightPassed,
     TransactionIncluded,
 )
-from tests.unit.chain.fake_node import FakeNode, read
+from tests.unit.chain.fake_node import read
 from tests.unit.chain.lane_bench import LANE, command, follow, running
-
-
-@pytest.fixture
-def node() -> FakeNode:
-    made = FakeNode()
-    made.mine(3)
-    return made
+from tests.unit.chain.scripted_node import until
 
 
 async def refused(told, count=1):
@@ -297,7 +291,7 @@ async def test_observe_mode_refuses_every_command(node):
     executor = ObservingExecutor()
     task = asyncio.create_task(executor.run(events.append))
     executor.submit([command(node, 1), command(node, 2)])
-    await asyncio.sleep(0.01)
+    await until(lambda: len(events) >= 2)
     task.cancel()
     assert [(each.stage, each.reason) for each in events] == [("observe", "observe_mode")] * 2
 
@@ -309,7 +303,7 @@ async def test_simulate_mode_tries_and_sends_nothing(node):
     executor = SimulatingExecutor(preflight, LANE)
     task = asyncio.create_task(executor.run(events.append))
     executor.submit([command(node, 1), command(node, 2)])
-    await asyncio.sleep(0.02)
+    await until(lambda: len(events) >= 3)
     task.cancel()
     assert isinstance(events[0], PreflightPassed)
     assert [(e.command_id, e.stage, e.reason) for e in events[1:]] == [

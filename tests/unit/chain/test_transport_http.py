@@ -16,7 +16,7 @@ from keeper.domain.errors import (
     RateLimited,
     RpcError,
 )
-from tests.unit.chain.scripted_node import for_ever, scripted, serving
+from tests.unit.chain.scripted_node import PATIENCE_S, for_ever, scripted, serving
 
 
 Answer = Callable[[Any], Awaitable[web.Response]]
@@ -46,11 +46,11 @@ async def echo(request: Any) -> web.Response:
 
 async def test_calls_and_batches_are_answered_in_the_order_asked() -> None:
     async with asking(echo) as rpc:
-        assert await rpc.call("a", [], deadline_s=5) == "a"
-        both = rpc.batch([("b", []), ("c", [])], deadline_s=5)
-        others = rpc.batch([("d", []), ("e", [])], deadline_s=5)
+        assert await rpc.call("a", [], deadline_s=PATIENCE_S) == "a"
+        both = rpc.batch([("b", []), ("c", [])], deadline_s=PATIENCE_S)
+        others = rpc.batch([("d", []), ("e", [])], deadline_s=PATIENCE_S)
         assert list(await asyncio.gather(both, others)) == [["b", "c"], ["d", "e"]]
-        assert await rpc.batch([], deadline_s=5) == []
+        assert await rpc.batch([], deadline_s=PATIENCE_S) == []
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ async def test_calls_and_batches_are_answered_in_the_order_asked() -> None:
 async def test_429_says_how_long_to_wait(header: dict[str, str], expected: float) -> None:
     async with asking(says(429, "slow down", **header)) as rpc:
         with pytest.raises(RateLimited) as raised:
-            await rpc.call("a", [], deadline_s=5)
+            await rpc.call("a", [], deadline_s=PATIENCE_S)
         assert raised.value.retry_after_s == expected
 
 
@@ -84,7 +84,7 @@ async def test_every_kind_of_bad_answer_is_classified(
 ) -> None:
     async with asking(says(status, body, Location="http://127.0.0.1:1/")) as rpc:
         with pytest.raises(error) as raised:
-            await rpc.call("a", [], deadline_s=5)
+            await rpc.call("a", [], deadline_s=PATIENCE_S)
         assert "127.0.0.1" not in str(raised.value)
 
 
@@ -101,7 +101,7 @@ async def test_no_answer_in_time_is_deadline_exceeded() -> None:
 async def test_an_answer_over_the_limit_is_refused() -> None:
     async with asking(says(200, "x" * 5000), TransportLimits(message_bytes_max=4096)) as rpc:
         with pytest.raises(MalformedReply, match="more than 4096 bytes"):
-            await rpc.call("a", [], deadline_s=5)
+            await rpc.call("a", [], deadline_s=PATIENCE_S)
 
 
 async def test_nobody_there_is_unreachable_and_never_tells_the_url() -> None:
@@ -109,7 +109,7 @@ async def test_nobody_there_is_unreachable_and_never_tells_the_url() -> None:
         place = url.removeprefix("ws://")
     async with RpcHttp("read", f"http://{place}/secret-key") as rpc:
         with pytest.raises(EndpointUnreachable) as raised:
-            await rpc.call("a", [], deadline_s=5)
+            await rpc.call("a", [], deadline_s=PATIENCE_S)
     assert "secret" not in str(raised.value)
 
 
@@ -117,5 +117,5 @@ async def test_after_an_abort_every_call_is_unreachable() -> None:
     async with asking(echo) as rpc:
         rpc.abort("dropped")
         with pytest.raises(EndpointUnreachable, match="dropped"):
-            await rpc.call("a", [], deadline_s=5)
+            await rpc.call("a", [], deadline_s=PATIENCE_S)
         assert (await rpc.closed()).problem == "dropped"

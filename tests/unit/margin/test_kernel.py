@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from keeper.margin import kernel
 from keeper.margin.book import Book, Floats, Market, Result
-from keeper.margin.kernel import compiled, netted_worst, rows_of, share
-from keeper.margin.kernel_grid import forward_grid
-from keeper.margin.kernel_pricing import Pricing, price_table
-from keeper.margin.kernel_shapes import Rows
-from keeper.margin.kernel_warm import warm
+from keeper.margin.kernel import front as kernel
+from keeper.margin.kernel.front import compiled, netted_worst, rows_of, share
+from keeper.margin.kernel.grid import forward_grid
+from keeper.margin.kernel.pricing import Pricing, price_table
+from keeper.margin.kernel.shapes import Rows
+from keeper.margin.kernel.warm import warm
 from keeper.margin.methods.pmrm2 import Pmrm2
 from keeper.margin.pricing import YEAR_S, black76
 from tests.performance.market_book import Measured, beta, measured

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keeper.margin.book import Book, Kind, Market
-from keeper.margin.kernel_grid import moved
+from keeper.margin.kernel.grid import moved
 from keeper.margin.methods import pmrm2_fall
 from keeper.margin.methods.pmrm2 import Pmrm2
 from keeper.margin.screen import Screen, lower_bounds

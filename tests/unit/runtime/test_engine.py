@@ -65,7 +65,7 @@ async def test_a_journal_that_cannot_be_written_stops_deciding_and_sending(
     rig.inbox.post(head(5))
 
     with pytest.raises(StorageError):
-        await asyncio.wait_for(rig.engine.run(), 1)
+        await asyncio.wait_for(rig.engine.run(), 60)
 
     assert rig.steps == done
     assert rig.executor.commands == []
@@ -82,7 +82,7 @@ async def test_a_broken_promise_of_the_machine_ends_the_run_unsealed() -> None:
     rig.inbox.post(head(5))
 
     with pytest.raises(InvariantViolation):
-        await asyncio.wait_for(rig.engine.run(), 1)
+        await asyncio.wait_for(rig.engine.run(), 60)
 
     assert rig.steps == ["record 1", "fold 1"]
 

@@ -24,6 +24,8 @@ from keeper.runtime.clock import SystemClock, Ticker
 from keeper.runtime.engine import Engine
 from keeper.runtime.inbox import Inbox
 from keeper.runtime.supervisor import Ended, Parts, Service, StopLimits, Supervisor, leaf
+from tests.simulation.virtual_loop import virtually
+from tests.unit.chain.scripted_node import PATIENCE_S, until
 from tests.unit.runtime.shell_fakes import (
     CountingMachine,
     ListJournal,
@@ -108,19 +110,26 @@ class Rig:
         )
         self.supervisor = Supervisor(parts, limits)
 
-    async def run(self, stop_after_s: float | None = None) -> Ended:
-        if stop_after_s is not None:
-            asyncio.get_running_loop().call_later(stop_after_s, self.supervisor.stop)
-        return await asyncio.wait_for(self.supervisor.run(), 5)
+    def run(self, *stops_after_s: float) -> Ended:
+        """Run to the end on virtual time, where no part is ever late for want of a processor."""
+        return virtually(self.play(*stops_after_s))
+
+    async def play(self, *stops_after_s: float) -> Ended:
+        for after_s in stops_after_s:
+            asyncio.get_running_loop().call_later(after_s, self.supervisor.stop)
+        try:
+            return await asyncio.wait_for(self.supervisor.run(), PATIENCE_S)
+        finally:
+            self.executor.stubborn = False  # else the loop itself could not be closed
 
     def told_kinds(self) -> list[str]:
         return [notice.kind for notice in self.told]
 
 
-async def test_a_graceful_stop_ends_sources_first_then_executor_then_journal() -> None:
+def test_a_graceful_stop_ends_sources_first_then_executor_then_journal() -> None:
     rig = Rig(ScriptedSource([1]))
 
-    ended = await rig.run(stop_after_s=0.15)
+    ended = rig.run(0.15)
 
     assert ended == Ended(0, ())
     assert rig.steps == [
@@ -145,22 +154,22 @@ async def test_a_graceful_stop_ends_sources_first_then_executor_then_journal() -
         (ValueError("of all things"), 70, "run_crashed"),
     ],
 )  # fmt: skip
-async def test_a_part_that_fails_ends_the_run_with_its_code(
+def test_a_part_that_fails_ends_the_run_with_its_code(
     error: Exception, code: int, kind: str
 ) -> None:
     rig = Rig(ScriptedSource([1], error))
 
-    ended = await rig.run()
+    ended = rig.run()
 
     assert ended == Ended(code, ())
     assert rig.told_kinds() == [kind]
     assert rig.journal.closed
 
 
-async def test_a_failure_is_told_with_its_part_its_class_and_our_lines() -> None:
+def test_a_failure_is_told_with_its_part_its_class_and_our_lines() -> None:
     rig = Rig(ScriptedSource([], ValueError("of all things")))
 
-    await rig.run()
+    rig.run()
 
     fields = dict(rig.told[0].fields)
     assert fields["part"] == "heads"
@@ -169,23 +178,23 @@ async def test_a_failure_is_told_with_its_part_its_class_and_our_lines() -> None
     assert "test_supervisor.py" in str(fields["where"])
 
 
-async def test_a_source_that_returns_is_a_bug_not_a_quiet_end() -> None:
+def test_a_source_that_returns_is_a_bug_not_a_quiet_end() -> None:
     class Short(ScriptedSource):
         async def run(self, post: Post) -> None:
             post(Ticked())
 
     rig = Rig(Short())
 
-    ended = await rig.run()
+    ended = rig.run()
 
     assert ended.exit_code == 70
     assert dict(rig.told[0].fields)["problem"] == "heads ended by itself"
 
 
-async def test_a_journal_that_fails_ends_with_74_and_nothing_is_sent() -> None:
+def test_a_journal_that_fails_ends_with_74_and_nothing_is_sent() -> None:
     rig = Rig(ScriptedSource([1]), journal_fails_at="seal 1")
 
-    ended = await rig.run()
+    ended = rig.run()
 
     assert ended.exit_code == 74
     assert rig.executor.commands == []
@@ -193,28 +202,25 @@ async def test_a_journal_that_fails_ends_with_74_and_nothing_is_sent() -> None:
     assert rig.steps == ["record 1", "executor finished", "close"]
 
 
-async def test_a_part_that_will_not_stop_is_named_and_left_behind() -> None:
+def test_a_part_that_will_not_stop_is_named_and_left_behind() -> None:
     rig = Rig(ScriptedSource([1]), stubborn=True)
 
-    ended = await rig.run(stop_after_s=0.15)
+    ended = rig.run(0.15)
 
     assert ended.stuck == ("executor",)
     assert "stop_limit_reached" in rig.told_kinds()
-    rig.executor.stubborn = False
 
 
-async def test_a_second_stop_does_not_wait_for_the_limits() -> None:
+def test_a_second_stop_does_not_wait_for_the_limits() -> None:
     slow = StopLimits(sources_ms=60_000, executor_ms=60_000, engine_ms=60_000)
     rig = Rig(ScriptedSource([1]), stubborn=True, limits=slow)
-    asyncio.get_running_loop().call_later(0.2, rig.supervisor.stop)
 
-    ended = await rig.run(stop_after_s=0.15)
+    ended = rig.run(0.15, 0.2)
 
     assert ended.stuck == ("executor",)
-    rig.executor.stubborn = False
 
 
-async def test_services_outlive_the_executor_so_that_its_end_is_seen() -> None:
+def test_services_outlive_the_executor_so_that_its_end_is_seen() -> None:
     class Watching:
         async def run(self) -> None:
             try:
@@ -224,7 +230,7 @@ async def test_services_outlive_the_executor_so_that_its_end_is_seen() -> None:
 
     rig = Rig(ScriptedSource(), services={"health": Watching()})
 
-    await rig.run(stop_after_s=0.15)
+    rig.run(0.15)
 
     assert rig.steps[-2:] == ["close", "service stopped"]
 
@@ -234,7 +240,7 @@ async def test_sigterm_asks_for_a_graceful_stop() -> None:
     loop = asyncio.get_running_loop()
     loop.call_later(0.05, os.kill, os.getpid(), signal.SIGTERM)
 
-    ended = await rig.run()
+    ended = await rig.play()
 
     assert ended.exit_code == 0
     assert rig.told[0].fields == (("signal", "SIGTERM"), ("again", False))
@@ -243,9 +249,7 @@ async def test_sigterm_asks_for_a_graceful_stop() -> None:
 async def test_the_ticker_makes_time_pass_until_cancelled() -> None:
     posted: list[object] = []
     task = asyncio.create_task(Ticker(period_ms=1).run(posted.append))
-    async with asyncio.timeout(2):
-        while len(posted) < 3:  # noqa: ASYNC110 - the ticker has no one to signal
-            await asyncio.sleep(0.001)
+    await until(lambda: len(posted) >= 3)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
@@ -272,6 +276,8 @@ def test_the_process_ends_whatever_hangs(stuck: str) -> None:
             return supervisor.Ended(66, {stuck})
         sys.exit(supervisor.run_to_end(main))
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], timeout=20, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], timeout=PATIENCE_S, check=False
+    )
 
     assert done.returncode == 66

@@ -4,8 +4,8 @@ from keeper.domain.events import BlockSealed
 from keeper.domain.units import WAD
 from keeper.machine.assessing import assess
 from keeper.protocols.derive.abi import SELECTOR
-from keeper.protocols.derive.audit import Question, question
-from keeper.protocols.derive.survey import Answer, Ask
+from keeper.protocols.derive.views.audit import Question, question
+from keeper.protocols.derive.views.survey import Answer, Ask
 from keeper.venue import Margined
 from tests.unit.protocols.derive.deployment import CASH, NOW, Deployment
 from tests.unit.protocols.derive.fake_reader import words

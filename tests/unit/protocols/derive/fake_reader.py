@@ -8,8 +8,8 @@ from eth_abi.abi import encode
 from keeper.domain.events import Log
 from keeper.ports import CallFailed, Header
 from keeper.protocols.derive.abi import SELECTOR
-from keeper.protocols.derive.bundle import NOBODY
 from keeper.protocols.derive.tables import DIFF, FORWARD, STATIC_DIFF, STATIC_RATE, STATIC_SPOT
+from keeper.protocols.derive.views.bundle import NOBODY
 from keeper.protocols.derive.wiring import NOWHERE
 from tests.unit.protocols.derive.deployment import AUCTION, CASH, SUB_ACCOUNTS, Deployment
 

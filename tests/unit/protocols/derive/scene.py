@@ -4,8 +4,8 @@ from typing import Any
 
 from keeper.domain.events import BlockSealed
 from keeper.portfolio.instruments import Instrument
-from keeper.protocols.derive import events as ev
-from keeper.protocols.derive.fold import Fold
+from keeper.protocols.derive.logs import events as ev
+from keeper.protocols.derive.logs.fold import Fold
 from keeper.protocols.derive.tables import DeriveTables
 from tests.unit.protocols.derive.deployment import MANAGER, NOW, SUB_ACCOUNTS, Deployment, at
 

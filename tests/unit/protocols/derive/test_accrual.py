@@ -12,7 +12,7 @@ import pytest
 from keeper.domain.errors import InvariantViolation
 from keeper.domain.units import YEAR_S
 from keeper.margin.book import Kind
-from keeper.protocols.derive.accrual import (
+from keeper.protocols.derive.margins.accrual import (
     Accrual,
     accrued,
     aggregated_funding,

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from keeper.margin.book import Kind
-from keeper.protocols.derive.agreement import chosen, standing
 from keeper.protocols.derive.snapshot import compare
 from keeper.protocols.derive.tables import AuctionRow
+from keeper.protocols.derive.views.agreement import chosen, standing
 from tests.unit.protocols.derive.deployment import OTHER_LIB, Deployment, at
 from tests.unit.protocols.derive.test_snapshot import HEAD, OTHER_MANAGER, Scene
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from keeper.margin.book import Kind
-from keeper.protocols.derive.audit import DRIFT_MAX, count_question
 from keeper.protocols.derive.tables import SpotRow
+from keeper.protocols.derive.views.audit import DRIFT_MAX, count_question
 from tests.unit.protocols.derive import deployment as on
 from tests.unit.protocols.derive.chain_views import Views, questions, raw
 from tests.unit.protocols.derive.deployment import LATER, NOW, SOON, WAD, Deployment, wad

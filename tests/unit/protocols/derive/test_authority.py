@@ -5,18 +5,18 @@ from dataclasses import replace
 import pytest
 
 from keeper.domain.events import Log
-from keeper.protocols.derive import events as ev
 from keeper.protocols.derive.abi import EVENTS, TOPIC
-from keeper.protocols.derive.authority import AUTHORITY, CHANGES, AuthorityChanged, role
-from keeper.protocols.derive.authority_standing import (
+from keeper.protocols.derive.logs import events as ev
+from keeper.protocols.derive.logs.authority import AUTHORITY, CHANGES, AuthorityChanged, role
+from keeper.protocols.derive.logs.decode import decode
+from keeper.protocols.derive.logs.fold import WRITERS, watch_addresses
+from keeper.protocols.derive.tables import BasisRow, CollateralRow, ScenarioRow
+from keeper.protocols.derive.views.authority_standing import (
     heartbeat_asks,
     heartbeat_changes,
     standing,
     standing_asks,
 )
-from keeper.protocols.derive.decode import decode
-from keeper.protocols.derive.fold import WRITERS, watch_addresses
-from keeper.protocols.derive.tables import BasisRow, CollateralRow, ScenarioRow
 from keeper.protocols.derive.wiring import NOWHERE
 from tests.unit.protocols.derive import deployment as on
 from tests.unit.protocols.derive.chain_views import raw

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keeper.protocols.derive.bundle import bundle, unbundle
+from keeper.protocols.derive.views.bundle import bundle, unbundle
 from tests.unit.protocols.derive.deployment import CASH, SUB_ACCOUNTS
 
 

@@ -7,7 +7,7 @@ from eth_utils.crypto import keccak
 from keeper.domain.effects import Call
 from keeper.domain.errors import InvariantViolation
 from keeper.liquidation.strategy import Service
-from keeper.protocols.derive import calls
+from keeper.protocols.derive.actions import calls
 
 
 TO = "0x" + "11" * 20

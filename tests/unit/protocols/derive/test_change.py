@@ -8,7 +8,7 @@ import pytest
 
 from keeper.domain.errors import ConfigError
 from keeper.margin.book import Kind
-from keeper.protocols.derive.change import change
+from keeper.protocols.derive.margins.change import change
 from keeper.protocols.derive.tables import CollateralRow, ScenarioRow
 from tests.unit.protocols.derive import deployment as on
 from tests.unit.protocols.derive.chain_views import margined

@@ -7,10 +7,10 @@ import pytest
 
 from keeper.domain.errors import UndecodableLog
 from keeper.domain.events import Log
-from keeper.protocols.derive import events as ev
 from keeper.protocols.derive.abi import EVENTS, TOPIC
-from keeper.protocols.derive.authority import AUTHORITY
-from keeper.protocols.derive.decode import DECODERS, decode
+from keeper.protocols.derive.logs import events as ev
+from keeper.protocols.derive.logs.authority import AUTHORITY
+from keeper.protocols.derive.logs.decode import DECODERS, decode
 from keeper.protocols.derive.tables import (
     BasisRow,
     CollateralRow,

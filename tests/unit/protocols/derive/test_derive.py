@@ -10,8 +10,8 @@ from keeper.domain.units import to_wad
 from keeper.liquidation.strategy import Greeks, Opportunity, Proposal, Service
 from keeper.margin.book import Kind
 from keeper.market.quotes import Quote
-from keeper.protocols.derive import calls
-from keeper.protocols.derive.events import AccountCreated
+from keeper.protocols.derive.actions import calls
+from keeper.protocols.derive.logs.events import AccountCreated
 from keeper.protocols.derive.tables import DiffRow
 from keeper.venue import Margined, Venue
 from tests.unit.protocols.derive import deployment as on

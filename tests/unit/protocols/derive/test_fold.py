@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from keeper.margin.book import Kind
-from keeper.protocols.derive import events as ev
-from keeper.protocols.derive.authority import AuthorityChanged
-from keeper.protocols.derive.fold import WRITERS, watch_addresses
+from keeper.protocols.derive.logs import events as ev
+from keeper.protocols.derive.logs.authority import AuthorityChanged
+from keeper.protocols.derive.logs.fold import WRITERS, watch_addresses
 from keeper.protocols.derive.tables import AuctionRow, ForwardRow, PerpRow, VolRow
 from keeper.protocols.derive.wiring import NOWHERE
 from tests.unit.protocols.derive.deployment import (

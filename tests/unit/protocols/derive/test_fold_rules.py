@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from keeper.protocols.derive import events as ev
-from keeper.protocols.derive.fold import watch_addresses
+from keeper.protocols.derive.logs import events as ev
+from keeper.protocols.derive.logs.fold import watch_addresses
 from keeper.protocols.derive.tables import (
     SPOT,
     BasisRow,

@@ -12,7 +12,7 @@ from keeper.machine.assessing import assess
 from keeper.margin.book import Kind
 from keeper.market.payloads import PayloadRule
 from keeper.market.quotes import JudgeRule, Quote
-from keeper.protocols.derive.calls import ACCEPT_DATA, SUBMIT_DATA
+from keeper.protocols.derive.actions.calls import ACCEPT_DATA, SUBMIT_DATA
 from tests.unit.protocols.derive import deployment as on
 from tests.unit.protocols.derive.deployment import NOW, SOON, Deployment, wad
 from tests.unit.protocols.derive.test_payloads import SMILE, Data, received, spot

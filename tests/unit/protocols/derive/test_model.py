@@ -1,6 +1,5 @@
 """Tables into arrays: canonical order, exactly the chain's refusals, accrual beside the stored."""
 
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -349,20 +348,3 @@ def test_quantities_move_without_a_new_listing() -> None:
 
 def test_no_account_at_all_is_no_book() -> None:
     assert books(Deployment()) == []
-
-
-def test_a_block_of_a_thousand_accounts_costs_a_few_milliseconds() -> None:
-    deployment = Deployment()
-    for account in range(1, 1_001):
-        strike = 1_500.0 + 50.0 * (account % 20)
-        legs = ((CALL, SOON, strike, 1.0), (PUT, LATER, strike, -1.0), (PERPETUAL, 0, 0.0, 1.0))
-        deployment.account(account, 1_000.0, *legs)
-    books(deployment)
-
-    took = []
-    for second in range(5):
-        begun = time.perf_counter()
-        books(deployment, NOW + second)
-        took.append(time.perf_counter() - begun)
-
-    assert min(took) < 0.02

@@ -10,7 +10,7 @@ from keeper.liquidation.strategy import Opportunity, Service
 from keeper.liquidation.triage import triage
 from keeper.margin.book import Kind
 from keeper.market.quotes import Quote
-from keeper.protocols.derive.opportunities import State, select, services_of
+from keeper.protocols.derive.actions.opportunities import State, select, services_of
 from keeper.venue import Margined
 from tests.unit.protocols.derive import deployment as on
 from tests.unit.protocols.derive.deployment import KEEPER, NOW, SOON, WAD, Deployment, wad

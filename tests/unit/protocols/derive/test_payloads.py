@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from keeper.domain.events import PayloadReceived
 from keeper.market.payloads import TOLD_MAX, PayloadRule
-from keeper.protocols.derive.ahead import SignedData
-from keeper.protocols.derive.payloads import opened
+from keeper.protocols.derive.signed.ahead import SignedData
+from keeper.protocols.derive.signed.payloads import opened
 from keeper.protocols.derive.tables import (
     DIFF,
     FORWARD,

@@ -6,9 +6,9 @@ import pytest
 from eth_abi.abi import decode
 
 from keeper.market.payloads import PayloadRule
-from keeper.protocols.derive.ahead import PAYLOAD_GAS
-from keeper.protocols.derive.calls import SUBMIT_DATA
-from keeper.protocols.derive.pushing import BYTES_MAX, PAYLOADS_MAX, PUSH_GAS
+from keeper.protocols.derive.actions.calls import SUBMIT_DATA
+from keeper.protocols.derive.signed.ahead import PAYLOAD_GAS
+from keeper.protocols.derive.signed.pushing import BYTES_MAX, PAYLOADS_MAX, PUSH_GAS
 from keeper.venue import Push, PushRefused
 from tests.unit.protocols.derive import deployment as on
 from tests.unit.protocols.derive.deployment import NOW, SOON, WAD, Deployment

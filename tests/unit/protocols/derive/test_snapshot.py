@@ -7,7 +7,6 @@ import pytest
 from keeper.domain.errors import ChainMismatch, EndpointError
 from keeper.margin.book import Kind
 from keeper.ports import Header
-from keeper.protocols.derive.compare import comparable, differences
 from keeper.protocols.derive.record import dump
 from keeper.protocols.derive.snapshot import take
 from keeper.protocols.derive.tables import (
@@ -19,6 +18,7 @@ from keeper.protocols.derive.tables import (
     RateRow,
     SpotRow,
 )
+from keeper.protocols.derive.views.compare import comparable, differences
 from keeper.protocols.derive.wiring import NOWHERE, DeriveConfig
 from tests.unit.protocols.derive.deployment import (
     ASK_FEED,

@@ -11,10 +11,10 @@ from keeper.domain.codec import canonical
 from keeper.domain.errors import InvariantViolation, MalformedRecord
 from keeper.margin.book import Kind
 from keeper.portfolio.state import Portfolio
-from keeper.protocols.derive.compare import comparable, differences
-from keeper.protocols.derive.fold import Fold
+from keeper.protocols.derive.logs.fold import Fold
 from keeper.protocols.derive.record import COLUMNS, KEYS, digest, dump, load
 from keeper.protocols.derive.tables import DeriveTables
+from keeper.protocols.derive.views.compare import comparable, differences
 from tests.unit.protocols.derive.deployment import (
     CASH,
     COIN,
