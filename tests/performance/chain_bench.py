@@ -27,7 +27,7 @@ from keeper.domain.events import Entry
 from keeper.machine import Machine
 from keeper.protocols.derive.abi import EVENTS, TOPIC
 from keeper.runtime.clock import SystemClock
-from tests.integration.link_world import BLOCK_TIME_MS, equip, linked, mine
+from tests.integration.link_world import BLOCK_TIME_MS, BRISK, equip, linked, mine
 from tests.performance.busy_block import BusyChain
 from tests.performance.stopwatch import p99
 from tests.performance.table import GOALS, Figure, judged
@@ -152,7 +152,7 @@ async def half_open(rounds: int = 3) -> list[Figure]:
         for _ in range(rounds):
             async with (
                 fault_proxy(HOST, node.port) as proxy,
-                linked(node, proxy.ws_url) as link,
+                linked(node, proxy.ws_url, heads=BRISK) as link,
             ):
                 await asyncio.to_thread(mine, node, 2)
                 await link.caught_up(node)

@@ -205,6 +205,8 @@ class Batches:
                 found[each.command.id] = bound
                 self._tell(each.command, bound, post)
                 group.create_task(self._send(each.command.id, bound, post))
+        if found:
+            await asyncio.sleep(0)  # their bytes leave before the next ones are signed
         if waiting and await self._caught_up(waiting[0].command):
             return found | await self._commit(waiting, post, group, preempt=True)
         for each in waiting:

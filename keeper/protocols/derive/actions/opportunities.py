@@ -28,7 +28,7 @@ class Figures:
 
     rows       rows of the book
     scenario   index to hand to the chain; of a live auction, the auction's own
-    under      excess under that scenario
+    under      excess under the scenario of its live auction, 0 where nobody has one
     ladder     (account, scenario + 1) P&L
     greeks     (account, 4)
     expired    whether it holds options that can be settled
@@ -176,15 +176,15 @@ def _figures(
     # The add-on scenario counts under every index: any valid one shows the chain the breach.
     worst = margined.accrued.worst[rows]
     scenario = np.where(worst < method.scenarios, worst, 0)
-    asked = scenario.copy()
+    asked, auctions = scenario.copy(), False
     for index, row in enumerate(rows):
         live = tables.auctions.get(int(book.accounts[row]))
         if live is not None and live.scenario < method.scenarios:
-            asked[index] = live.scenario
+            asked[index], auctions = live.scenario, True
     return Figures(
         rows=rows,
         scenario=scenario,
-        under=method.under_scenario(chosen, at.market, asked),
+        under=method.under_scenario(chosen, at.market, asked) if auctions else np.zeros(len(rows)),
         ladder=method.ladder(chosen, at.market),
         greeks=method.greeks(chosen, at.market),
         expired=_any_held(chosen, served.scene.settled),
