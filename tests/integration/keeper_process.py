@@ -150,7 +150,7 @@ class KeeperProcess:
         The line of the block, or of the snapshot where the keeper began from that very block.
         """
         line = self.wait(f"block {block_hash[:10]} decided", lambda: self._line_of(block_hash))
-        self.wait("the commands' first leg", self._all_told)
+        self.wait("the commands' first leg", self.all_told)
         return line
 
     def wait(self, what: str, probe: Callable[[], T]) -> T:
@@ -192,16 +192,18 @@ class KeeperProcess:
         about = (*self.lines("block"), *self.lines("snapshot_taken"))
         return next((line for line in about if line["hash"] == block_hash), {})
 
-    def _all_told(self) -> bool:
-        """Tell it of the run begun last: what was decided before that is not repeated."""
-        asked = 0
+    def all_told(self) -> bool:
+        """Whether every command that it wrote of is sent or refused.
+
+        Of the run begun last: what was decided before that is not repeated.
+        """
+        decided = set[int]()
         for line in self.lines():
             if line["event"] in ("snapshot_taken", "state_loaded"):
-                asked = 0
-            elif line["event"] == "block":
-                asked += line["commands"]
-        told = {each["command_id"] for each in recorded(self.journals()[-1:], TOLD)}
-        return len(told) >= asked
+                decided.clear()
+            elif line["event"] == "command_decided":
+                decided.add(line["command_id"])
+        return decided <= {each["command_id"] for each in recorded(self.journals()[-1:], TOLD)}
 
     def _end(self, how: signal.Signals) -> int:
         process = self._process

@@ -21,6 +21,7 @@ from tests.integration.keeper_stand import KeeperStand
 
 
 STEP_S = 12
+OUTCOMES = ("transaction_included", "transaction_reverted", "transaction_dropped")
 WHOLE = wad("1")
 
 # Auctions that are over within the minutes a test plays.
@@ -123,8 +124,22 @@ class Rig(Desk, KeeperStand):
     def play(
         self, keeper: KeeperProcess, spot: int | None = None, after_s: int = STEP_S
     ) -> dict[str, Any]:
-        """Mine a block of new quotes, wait until it was decided on; its line of the log."""
-        return keeper.block(self.step(spot, after_s))
+        """Mine a block of new quotes, wait until it was decided on; its line of the log.
+
+        And until the outcomes of what it includes are told, on which more may be decided.
+        """
+        line = keeper.block(self.step(spot, after_s))
+        keeper.wait("the outcomes of what was included", lambda: self._outcomes_told(keeper))
+        keeper.wait("what was decided on them", keeper.all_told)
+        return line
+
+    def _outcomes_told(self, keeper: KeeperProcess) -> bool:
+        known = {each["command_id"] for each in keeper.lines() if each["event"] in OUTCOMES}
+        return all(
+            self.node.call("eth_getTransactionReceipt", each["transaction"]) is None
+            for each in keeper.lines("command_sent")
+            if each["command_id"] not in known
+        )
 
     def play_until(
         self, keeper: KeeperProcess, done: Callable[[], bool], blocks_max: int = 8
